@@ -1,0 +1,48 @@
+# Everything a contributor runs. `make help` lists it.
+PY ?= python3
+V := .venv/bin/python
+PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
+
+.PHONY: help run test check lint types imports openapi migrations lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+# --without-pip and the outer pip: Debian's python3 has neither ensurepip nor a writable site.
+.venv/.ok: requirements-dev.lock requirements-uv.lock
+	$(PY) -m venv --without-pip --clear .venv
+	$(PIP) -r requirements-uv.lock && .venv/bin/uv pip sync -q --python $(V) --require-hashes requirements-dev.lock \
+	  || $(PIP) -r requirements-dev.lock
+	@touch $@
+
+run: .venv/.ok  ## serve on http://127.0.0.1:8000 with SQLite and development notifiers
+	$(V) -m app serve $(ARGS)
+
+test: .venv/.ok  ## the whole suite, on SQLite and on a PostgreSQL that it starts itself
+	$(V) -m pytest -q $(ARGS)
+
+check: lint types imports openapi migrations  ## everything that is not a test
+
+lint: .venv/.ok  ## ruff: rules and format
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+types: .venv/.ok  ## mypy --strict
+	.venv/bin/mypy
+
+imports: .venv/.ok  ## who may import whom
+	.venv/bin/lint-imports
+
+openapi: .venv/.ok  ## the committed documents are what the code says, valid, and complete
+	$(V) -m app openapi --check && $(V) -m tests.support.openapi_lint openapi/*.json
+
+migrations: .venv/.ok  ## the models are what the migrations build
+	$(V) -m app migrate --check
+
+lock:  ## pin the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -c requirements.lock -o requirements-dev.lock
+	echo "uv>=0.13,<0.14" | uv pip compile - --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements-uv.lock
+
+clean:  ## forget the environment and the development data
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,180 @@
+"""Settings, read from the environment with the prefix `GUANCE_`. `docs/configuration.md` describes each."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AnyHttpUrl, Field, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-only-secret-do-not-use-in-production"  # noqa: S105 - refused in production
+_SECRET_LENGTH = 32  # characters; NIST SP 800-107r1 §5.3.4: an HMAC key no shorter than the hash
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class EmailNotifier(StrEnum):
+    LOG = "log"
+    SMTP = "smtp"
+
+
+class SmsNotifier(StrEnum):
+    LOG = "log"
+    HTTP = "http"
+    ALIYUN = "aliyun"
+
+
+class Limits(BaseSettings):
+    """How often, how long, how many. The sources stand in `docs/configuration.md`."""
+
+    code_resend_seconds: Annotated[int, Field(ge=0)] = 60
+    code_life_seconds: PositiveInt = 600
+    code_tries: PositiveInt = 5
+    flow_tries: PositiveInt = 10
+    flow_sends: PositiveInt = 5
+    flow_life_seconds: PositiveInt = 1800
+    proof_life_seconds: PositiveInt = 600
+    daily_tries: PositiveInt = 20
+    daily_sends_per_target: PositiveInt = 10
+    hourly_sends_per_ip: PositiveInt = 500
+    hourly_sms_per_ip: PositiveInt = 60
+    daily_sms_per_dial_code: PositiveInt = 10_000
+    sms_countries: list[str] = [
+        *("CN", "HK", "MO", "TW", "SG", "US", "CA", "GB", "IE", "DE", "FR", "NL", "ES", "IT", "CH", "SE"),
+        *("JP", "KR", "AU", "NZ", "ID", "MY", "TH", "VN", "PH", "IN", "AE", "ZA"),
+    ]  # fmt: skip
+    anonymous_requests_per_minute: PositiveInt = 600
+    login_free_failures: PositiveInt = 5
+    login_delay_max_seconds: PositiveInt = 900
+    login_max_failures: PositiveInt = 100
+    known_address_days: PositiveInt = 90
+    lost_contact_wait_hours: Annotated[int, Field(ge=0)] = 72
+    undo_hours: PositiveInt = 72
+    change_hold_hours: Annotated[int, Field(ge=0)] = 24
+    idempotency_hours: PositiveInt = 24
+
+
+class Settings(Limits):
+    """Everything that can be set. Raises pydantic's ValidationError for a value that production must not run with."""
+
+    model_config = SettingsConfigDict(env_prefix="GUANCE_", extra="forbid", hide_input_in_errors=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    allow_sqlite: bool = False
+
+    database_url: SecretStr = SecretStr("sqlite:///var/app.db")
+    database_pool_size: PositiveInt = 10
+    database_pooler: Annotated[str, Field(pattern="^(none|pgbouncer)$")] = "none"
+    database_timeout_seconds: PositiveInt = 5
+
+    issuer: str = "http://127.0.0.1:8000"
+    audience: str = "guance"
+    access_token_seconds: PositiveInt = 600
+    session_idle_days: PositiveInt = 14
+    session_max_days: PositiveInt = 90
+    refresh_grace_seconds: Annotated[int, Field(ge=0)] = 10
+    jwks_ahead_seconds: Annotated[int, Field(ge=0)] = 600
+
+    spa_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:5173")
+    cors_origins: list[str] = []
+    forwarded_allow_ips: str = "127.0.0.1"
+    metrics_port: PositiveInt | None = None
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    argon2_memory_kib: Annotated[int, Field(ge=8)] = 19_456
+    argon2_time: PositiveInt = 2
+    argon2_parallelism: PositiveInt = 1
+    hash_threads: PositiveInt = 1
+    hash_queue: PositiveInt = 32
+
+    worker_in_server: bool = True
+    outbox_poll_seconds: Annotated[float, Field(gt=0)] = 1.0
+    outbox_lease_seconds: PositiveInt = 60
+    outbox_max_attempts: PositiveInt = 10
+    outbox_backoff_seconds: Annotated[float, Field(gt=0)] = 2.0
+    outbox_backoff_max_seconds: PositiveInt = 3600
+    retention_days: PositiveInt = 30
+
+    default_phone_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CN"
+    default_time_zone: str = "Asia/Shanghai"
+    dev_messages_file: Path = Path("var/messages.jsonl")
+
+    email_notifier: EmailNotifier = EmailNotifier.LOG
+    email_from: str = "Guance <no-reply@guance.com>"
+    smtp_url: SecretStr | None = None
+    sms_notifier: SmsNotifier = SmsNotifier.LOG
+    sms_http_url: SecretStr | None = None
+    aliyun_access_key_id: SecretStr | None = None
+    aliyun_access_key_secret: SecretStr | None = None
+    aliyun_sms_endpoint: AnyHttpUrl = AnyHttpUrl("https://dysmsapi.aliyuncs.com")
+    aliyun_sms_sign_name: str | None = None
+    aliyun_sms_templates: dict[str, str] = {}
+    notifier_timeout_seconds: PositiveInt = 10
+
+    @property
+    def secret(self) -> bytes:
+        return self.secret_key.get_secret_value().encode()
+
+    @property
+    def is_development(self) -> bool:
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def uses_sqlite(self) -> bool:
+        return self.database_url.get_secret_value().startswith("sqlite")
+
+    @model_validator(mode="after")
+    def _notifiers_are_complete(self) -> Self:
+        needs = {
+            EmailNotifier.SMTP: {"smtp_url": self.smtp_url},
+            SmsNotifier.HTTP: {"sms_http_url": self.sms_http_url},
+            SmsNotifier.ALIYUN: {
+                "aliyun_access_key_id": self.aliyun_access_key_id,
+                "aliyun_access_key_secret": self.aliyun_access_key_secret,
+                "aliyun_sms_sign_name": self.aliyun_sms_sign_name,
+                "aliyun_sms_templates": self.aliyun_sms_templates,
+            },
+        }
+        for chosen in (self.email_notifier, self.sms_notifier):
+            missing = [f"GUANCE_{name.upper()}" for name, value in needs.get(chosen, {}).items() if not value]
+            if missing:
+                raise ValueError(f"the notifier {chosen} needs {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.is_development:
+            return self
+        secret = self.secret_key.get_secret_value()
+        refused = {
+            "GUANCE_SECRET_KEY must be set to a secret of its own": secret == DEVELOPMENT_SECRET,
+            f"GUANCE_SECRET_KEY must have {_SECRET_LENGTH} characters": len(secret) < _SECRET_LENGTH,
+            "GUANCE_EMAIL_NOTIFIER=log is for development": self.email_notifier is EmailNotifier.LOG,
+            "GUANCE_SMS_NOTIFIER=log is for development": self.sms_notifier is SmsNotifier.LOG,
+            "GUANCE_DATABASE_URL is SQLite; GUANCE_ALLOW_SQLITE=true says that this is meant": self.uses_sqlite
+            and not self.allow_sqlite,
+            "GUANCE_ISSUER must be the https URL of this service": not self.issuer.startswith("https://"),
+            "GUANCE_SPA_URL must be https": self.spa_url.scheme != "https",
+        }
+        if reasons := [reason for reason, holds in refused.items() if holds]:
+            raise ValueError("; ".join(reasons))
+        return self
+
+
+def load() -> Settings:
+    """The settings of this process; in production a `GUANCE_` variable that names no setting is an error."""
+    settings = Settings()
+    if (unknown := unknown_variables()) and not settings.is_development:
+        raise ValueError(f"unknown settings: {', '.join(unknown)}")
+    return settings
+
+
+def unknown_variables() -> list[str]:
+    """The `GUANCE_` environment variables that name no setting: mostly a slip of the pen."""
+    known = {f"GUANCE_{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.upper().startswith("GUANCE_") and name.upper() not in known)

@@ -1,0 +1,95 @@
+"""Engines for PostgreSQL and SQLite, and the column types that behave alike on both."""
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+JsonDoc = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """timestamptz on PostgreSQL, naive UTC text on SQLite; always timezone-aware UTC in Python."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def async_url(url: str) -> URL:
+    """The URL with the async driver named: `postgresql://` and `sqlite://` are what an operator writes."""
+    parsed = make_url(url)
+    driver = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+    return parsed.set(drivername=driver.get(parsed.drivername, parsed.drivername))
+
+
+def open_engine(url: str, *, pool_size: int = 10, pooler: str = "none", timeout: float = 5) -> AsyncEngine:
+    """An engine; nothing is connected yet. `timeout` in seconds is for connecting and for waiting on the pool."""
+    parsed = async_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, pool_size=pool_size, timeout=timeout)
+    arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout * 6}
+    if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
+        arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    if mode := parsed.query.get("sslmode"):  # libpq's word, which asyncpg takes as `ssl`
+        parsed = parsed.difference_update_query(["sslmode"])
+        arguments["ssl"] = ssl.create_default_context() if mode == "verify-full" else mode
+    return create_async_engine(
+        parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
+    )
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool for single reads: no BEGIN and no COMMIT around a statement."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT", guance_reading=True)
+
+
+def _sqlite(url: URL, *, pool_size: int, timeout: float) -> AsyncEngine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=timeout)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, below
+        cursor = connection.cursor()
+        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # IMMEDIATE: a transaction that reads and then writes takes the write lock first, and so never fails half-way.
+        if not connection.get_execution_options().get("guance_reading"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

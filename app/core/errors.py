@@ -1,0 +1,303 @@
+"""Every failure that the service tells of.
+
+AppError
+├── Malformed            400
+├── Unauthenticated      401  no token, a bad one, an ended session, wrong credentials
+├── Forbidden            403
+├── NotFound             404
+├── MethodNotAllowed     405
+├── Conflict             409  the state of things is against it
+├── Gone                 410  it was there; its time is over
+├── PreconditionFailed   412 · PreconditionRequired 428
+├── BodyTooLarge         413 · UnsupportedMediaType 415
+├── Invalid              422  what was sent cannot be right
+├── TooMany              429  Retry-After says when to come again
+├── Internal             500
+└── Unavailable          503  Retry-After; nothing was done
+
+`code` is the contract with clients: written out, never derived, never changed. The texts in zh-CN and en stand in
+`app/data/problems.toml`; `docs/errors.md` lists them; a test keeps the three alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing wrong with what was sent: where (JSON pointer or parameter name) and what (a stable code)."""
+
+    pointer: str
+    code: str
+
+
+class AppError(Exception):
+    """A failure with a status and a stable code; `params` fill the text, `headers` go out with the answer."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(self.code)
+        self.params = params
+        self.headers: dict[str, str] = {}
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        """Members beside the standard ones of the problem document."""
+        return {}
+
+
+class Malformed(AppError):
+    status, code = 400, "malformed_body"
+
+
+class Unauthenticated(AppError):
+    status, code = 401, "unauthenticated"
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1
+
+
+class InvalidToken(Unauthenticated):
+    code = "invalid_token"
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'  # RFC 6750 §3.1
+
+
+class SessionEnded(InvalidToken):
+    code = "session_ended"
+
+
+class InvalidCredentials(Unauthenticated):
+    code = "invalid_credentials"
+
+
+class InvalidTicket(Unauthenticated):
+    code = "invalid_ticket"
+
+
+class InvalidRefreshToken(Unauthenticated):
+    code = "invalid_refresh_token"
+
+
+class Forbidden(AppError):
+    status, code = 403, "forbidden"
+
+
+class AccountSuspended(Forbidden):
+    code = "account_suspended"
+
+
+class NotFound(AppError):
+    status, code = 404, "not_found"
+
+
+class MethodNotAllowed(AppError):
+    status, code = 405, "method_not_allowed"
+
+
+class Conflict(AppError):
+    status: ClassVar[int] = 409
+
+
+class UsernameTaken(Conflict):
+    code = "username_taken"
+
+
+class EmailTaken(Conflict):
+    code = "email_taken"
+
+
+class PhoneTaken(Conflict):
+    code = "phone_taken"
+
+
+class CodeUsed(Conflict):
+    code = "code_used"
+
+
+class ChangeOpen(Conflict):
+    code = "change_open"
+
+
+class ChangeHeld(Conflict):
+    code = "change_held"
+
+
+class WrongState(Conflict):
+    code = "wrong_state"
+
+
+class OtherSession(Conflict):
+    code = "other_session"
+
+
+class CredentialsMoved(Conflict):
+    code = "credentials_moved"
+
+
+class NoOtherCredential(Conflict):
+    code = "no_other_credential"
+
+
+class PasswordExists(Conflict):
+    code = "password_exists"
+
+
+class NoPassword(Conflict):
+    code = "no_password"
+
+
+class RequestRunning(Conflict):
+    code = "request_running"
+
+
+class Gone(AppError):
+    status: ClassVar[int] = 410
+
+
+class CodeExpired(Gone):
+    code = "code_expired"
+
+
+class RegistrationExpired(Gone):
+    code = "registration_expired"
+
+
+class ChangeExpired(Gone):
+    code = "change_expired"
+
+
+class ReversalExpired(Gone):
+    code = "reversal_expired"
+
+
+class PreconditionFailed(AppError):
+    status, code = 412, "precondition_failed"
+
+
+class PreconditionRequired(AppError):
+    status, code = 428, "precondition_required"
+
+
+class BodyTooLarge(AppError):
+    status, code = 413, "body_too_large"
+
+
+class UnsupportedMediaType(AppError):
+    status, code = 415, "unsupported_media_type"
+
+
+class Invalid(AppError):
+    """422 with what is wrong, field by field."""
+
+    status, code = 422, "validation_failed"
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__()
+        self.problems = problems
+
+    @classmethod
+    def member(cls, name: str, code: str) -> "Invalid":
+        return cls(FieldProblem(pointer=f"/{name}", code=code))
+
+
+class WrongCode(AppError):
+    """The code is not the one that was sent; `tries_left` more may be made on it."""
+
+    status, code = 422, "wrong_code"
+
+    def __init__(self, *, tries_left: int) -> None:
+        super().__init__(tries_left=tries_left)
+        self.tries_left = tries_left
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"tries_left": self.tries_left}
+
+
+class WrongPassword(AppError):
+    status, code = 422, "wrong_password"
+
+
+class PasswordRefused(AppError):
+    """A new password that must not be used; `reason` is common, context or same."""
+
+    status, code = 422, "password_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"reason": self.reason}
+
+
+class IdempotencyKeyReused(AppError):
+    status, code = 422, "idempotency_key_reused"
+
+
+class TooMany(AppError):
+    """429; `retry_after` and `window` in seconds, `policy` names the limit (draft-ietf-httpapi-ratelimit-headers)."""
+
+    status, code = 429, "rate_limited"
+
+    def __init__(self, *, retry_after: int, limit: int = 1, window: int = 60, policy: str = "default") -> None:
+        super().__init__(retry_after=retry_after)
+        self.headers["Retry-After"] = str(retry_after)
+        self.headers["RateLimit-Policy"] = f'"{policy}";q={limit};w={window}'
+        self.headers["RateLimit"] = f'"{policy}";r=0;t={retry_after}'
+
+
+class ResendTooSoon(TooMany):
+    code = "resend_too_soon"
+
+
+class TooManySends(TooMany):
+    code = "too_many_sends"
+
+
+class TooManyTries(TooMany):
+    code = "too_many_tries"
+
+
+class LoginSlowed(TooMany):
+    code = "login_slowed"
+
+
+class Internal(AppError):
+    status, code = 500, "internal_error"
+
+
+class Unavailable(AppError):
+    status: ClassVar[int] = 503
+
+    def __init__(self, *, retry_after: int = 2) -> None:
+        super().__init__(retry_after=retry_after)
+        self.headers["Retry-After"] = str(retry_after)
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
+class TransactionConflict(Unavailable):
+    """The database asked for the transaction to be run again (SQLSTATE 40001, 40P01; SQLite BUSY)."""
+
+    code = "try_again"
+
+
+class Busy(Unavailable):
+    code = "busy"
+
+
+def seconds_until(moment: datetime, now: datetime) -> int:
+    """Whole seconds from `now` to `moment`, at least 1: what Retry-After says."""
+    return max(1, -int((now - moment).total_seconds() // 1))

@@ -1,0 +1,28 @@
+"""Contacts as they may be shown: enough to be recognised by their owner, too little for anybody else."""
+
+
+from phonenumbers import parse
+
+
+def email(address: str) -> str:
+    """`li.lei@example.com` -> `l***@example.com`."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}***@{domain}"
+
+
+def phone(number: str) -> str:
+    """`+8613800138000` -> `+86*******8000`: the country and the last four digits stay."""
+    dial = dial_code(number)
+    hidden = len(number) - len(dial) - 4
+    return f"{dial}{'*' * max(3, hidden)}{number[-min(4, max(0, hidden)) :] if hidden > 0 else ''}"
+
+
+def dial_code(number: str) -> str:
+    """`+86` of `+8613800138000`."""
+    return f"+{parse(number).country_code}"
+
+
+def contact(value: str | None) -> str | None:
+    if value is None:
+        return None
+    return email(value) if "@" in value else phone(value)

@@ -1,0 +1,5 @@
+"""Tables. Importing this package imports them all, which is what alembic compares with the database."""
+
+from app.models import accounts, activity, credentials, idempotency, outbox, sessions, verification
+
+__all__ = ["accounts", "activity", "credentials", "idempotency", "outbox", "sessions", "verification"]

@@ -1,0 +1,55 @@
+"""The activity trail: what happened to an account, by whom, from where."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.clock import now
+from app.models.base import Base, Keyed
+
+
+class Action(StrEnum):
+    REGISTERED = "account.registered"
+    LOGGED_IN = "session.started"
+    LOGIN_FAILED = "session.failed"
+    LOGGED_OUT = "session.ended"
+    OTHERS_LOGGED_OUT = "session.others_ended"
+    TOKEN_REUSED = "session.token_reused"
+    PROFILE_EDITED = "profile.edited"
+    CHANGE_STARTED = "credential_change.started"
+    CHANGE_PROVEN = "credential_change.proven"
+    CHANGE_WAITING = "credential_change.waiting"
+    CHANGE_CANCELLED = "credential_change.cancelled"
+    CHANGE_UNDONE = "credential_change.undone"
+    EMAIL_CHANGED = "email.changed"
+    PHONE_CHANGED = "phone.changed"
+    PASSWORD_CHANGED = "password.changed"
+    PASSWORD_SET = "password.set"
+    PASSWORD_RESET = "password.reset"
+
+
+class Actor(StrEnum):
+    HOLDER = "holder"
+    SYSTEM = "system"
+    UNKNOWN = "unknown"  # nobody who proved anything: a failed login
+
+
+class Activity(Keyed, Base):
+    """One act, written in the transaction of its effect. Values are masked before they come here."""
+
+    __tablename__ = "activity"
+    __table_args__ = (Index("ix_activity_account_id", "account_id", "id"),)
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    action: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(128))
+    session_id: Mapped[UUID | None]
+    ip: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str | None] = mapped_column(String(256))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    old_value: Mapped[str | None] = mapped_column(String(1000))
+    new_value: Mapped[str | None] = mapped_column(String(1000))
+    created_at: Mapped[datetime] = mapped_column(default=now)
