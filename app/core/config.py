@@ -8,7 +8,9 @@ from typing import Annotated, Self
 from pydantic import AnyHttpUrl, Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEVELOPMENT_SECRET = "development-only-secret-do-not-use-in-production"  # noqa: S105 - refused in production
+from app.core.limits import Limits
+
+DEVELOPMENT_SECRET = "development-only-secret-do-not-use-in-production"
 _SECRET_LENGTH = 32  # characters; NIST SP 800-107r1 §5.3.4: an HMAC key no shorter than the hash
 
 
@@ -28,37 +30,7 @@ class SmsNotifier(StrEnum):
     ALIYUN = "aliyun"
 
 
-class Limits(BaseSettings):
-    """How often, how long, how many. The sources stand in `docs/configuration.md`."""
-
-    code_resend_seconds: Annotated[int, Field(ge=0)] = 60
-    code_life_seconds: PositiveInt = 600
-    code_tries: PositiveInt = 5
-    flow_tries: PositiveInt = 10
-    flow_sends: PositiveInt = 5
-    flow_life_seconds: PositiveInt = 1800
-    proof_life_seconds: PositiveInt = 600
-    daily_tries: PositiveInt = 20
-    daily_sends_per_target: PositiveInt = 10
-    hourly_sends_per_ip: PositiveInt = 500
-    hourly_sms_per_ip: PositiveInt = 60
-    daily_sms_per_dial_code: PositiveInt = 10_000
-    sms_countries: list[str] = [
-        *("CN", "HK", "MO", "TW", "SG", "US", "CA", "GB", "IE", "DE", "FR", "NL", "ES", "IT", "CH", "SE"),
-        *("JP", "KR", "AU", "NZ", "ID", "MY", "TH", "VN", "PH", "IN", "AE", "ZA"),
-    ]  # fmt: skip
-    anonymous_requests_per_minute: PositiveInt = 600
-    login_free_failures: PositiveInt = 5
-    login_delay_max_seconds: PositiveInt = 900
-    login_max_failures: PositiveInt = 100
-    known_address_days: PositiveInt = 90
-    lost_contact_wait_hours: Annotated[int, Field(ge=0)] = 72
-    undo_hours: PositiveInt = 72
-    change_hold_hours: Annotated[int, Field(ge=0)] = 24
-    idempotency_hours: PositiveInt = 24
-
-
-class Settings(Limits):
+class Settings(BaseSettings, Limits):
     """Everything that can be set. Raises pydantic's ValidationError for a value that production must not run with."""
 
     model_config = SettingsConfigDict(env_prefix="GUANCE_", extra="forbid", hide_input_in_errors=True)
@@ -130,7 +102,7 @@ class Settings(Limits):
 
     @model_validator(mode="after")
     def _notifiers_are_complete(self) -> Self:
-        needs = {
+        needs: dict[StrEnum, dict[str, object]] = {
             EmailNotifier.SMTP: {"smtp_url": self.smtp_url},
             SmsNotifier.HTTP: {"sms_http_url": self.sms_http_url},
             SmsNotifier.ALIYUN: {

@@ -1,6 +1,6 @@
 """E-mail addresses, phone numbers and usernames: what is accepted, and the one form in which each is compared.
 
-Rules: NIST-free common sense of the libraries `email-validator` and `phonenumbers`; only numbers that take text
+Syntax is that of the libraries `email-validator` and `phonenumbers`; only numbers that take text
 messages count as phones (mobile, or fixed-or-mobile where a plan does not tell them apart).
 """
 
@@ -61,7 +61,7 @@ def email_key(address: str) -> str:
 
 
 def read_phone(text: str, *, region: str, countries: Collection[str]) -> str:
-    """E.164. A number without `+` is read in `region`. Raises ContactRefused: invalid, not textable, country not served."""
+    """E.164; a number without `+` is read in `region`. Raises ContactRefused."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

@@ -61,7 +61,7 @@ class Mac:
 
 
 class Seal:
-    """AES-256-GCM; the `bound` text (row and column) is authenticated, so that a value moved elsewhere does not open."""
+    """AES-256-GCM; `bound` (row and column) is authenticated, so that a value moved elsewhere does not open."""
 
     def __init__(self, secret: bytes, use: str) -> None:
         self._aead = AESGCM(_derive(secret, use))

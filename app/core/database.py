@@ -48,7 +48,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 def async_url(url: str) -> URL:
     """The URL with the async driver named: `postgresql://` and `sqlite://` are what an operator writes."""
     parsed = make_url(url)
-    driver = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+    driver = {
+        "postgresql": "postgresql+asyncpg",
+        "postgres": "postgresql+asyncpg",
+        "sqlite": "sqlite+aiosqlite",
+    }
     return parsed.set(drivername=driver.get(parsed.drivername, parsed.drivername))
 
 
@@ -80,7 +84,7 @@ def _sqlite(url: URL, *, pool_size: int, timeout: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, below
+        connection.isolation_level = None  # BEGIN is ours, below
         cursor = connection.cursor()
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
             cursor.execute(f"PRAGMA {pragma}")

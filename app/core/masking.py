@@ -1,6 +1,5 @@
 """Contacts as they may be shown: enough to be recognised by their owner, too little for anybody else."""
 
-
 from phonenumbers import parse
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def prepare(password: str) -> str:
-    """NFKC, so that the same characters typed on another keyboard are the same password (NIST SP 800-63B-4 §3.1.1.2)."""
+    """NFKC: the same characters from another keyboard are the same password (NIST SP 800-63B-4 §3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 

@@ -47,9 +47,7 @@ class SigningKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
-        )
+        public = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
         return cls(kid=b64(digest(public))[:16], pem=pem, active_from=active_from)
 
 
@@ -120,7 +118,7 @@ class Tokens:
             "jti": ids.new().hex,
         }
         headers = {"kid": key.kid, "typ": TYPE}
-        return str(jwt.encode(claims, self._private[key.kid], algorithm=ALGORITHM, headers=headers))  # type: ignore[arg-type]
+        return str(jwt.encode(claims, self._private[key.kid], algorithm=ALGORITHM, headers=headers))
 
     def verify(self, token: str) -> Claims:
         """Raises BadToken for anything that is not a live token of this issuer for this audience."""
@@ -144,7 +142,7 @@ class Tokens:
                 raise BadToken
             payload = jwt.decode(
                 token,
-                self._public[header["kid"]],  # type: ignore[arg-type]
+                self._public[header["kid"]],
                 algorithms=[ALGORITHM],
                 audience=self._audience,
                 issuer=self._issuer,
@@ -163,7 +161,11 @@ class Tokens:
 
     def _signer(self) -> SigningKey | None:
         at = now()
-        return max((key for key in self._keys if key.active_from <= at), key=lambda key: key.active_from, default=None)
+        return max(
+            (key for key in self._keys if key.active_from <= at),
+            key=lambda key: key.active_from,
+            default=None,
+        )
 
 
 def _text(jwk_members: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,14 @@
 """Tables. Importing this package imports them all, which is what alembic compares with the database."""
 
-from app.models import accounts, activity, credentials, idempotency, outbox, sessions, verification
+from app.models import accounts, activity, credentials, idempotency, outbox, sessions, throttles, verification
 
-__all__ = ["accounts", "activity", "credentials", "idempotency", "outbox", "sessions", "verification"]
+__all__ = [
+    "accounts",
+    "activity",
+    "credentials",
+    "idempotency",
+    "outbox",
+    "sessions",
+    "throttles",
+    "verification",
+]

@@ -67,6 +67,7 @@ class CredentialChange(Keyed, Base):
     challenge_id: Mapped[UUID] = mapped_column(ForeignKey("challenges.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]  # of the step that it is in
+    proven_at: Mapped[datetime | None]  # the current contact; a proof is good for some minutes
     effective_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     undo_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))

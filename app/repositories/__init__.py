@@ -1,0 +1,1 @@
+"""SQL. `unit_of_work` is the way in."""

@@ -1,0 +1,160 @@
+"""SQL for accounts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import aliased
+
+from app.core.callers import Caller
+from app.core.contacts import Identifier, Kind, email_key
+from app.core.errors import SessionEnded
+from app.models.accounts import Account, Status
+from app.models.credentials import Credential
+from app.models.sessions import Session
+from app.repositories.base import Repository, lives
+
+_BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
+_PROFILE = (
+    Account.username,
+    Account.email,
+    Account.phone,
+    Account.company_name,
+    Account.industry,
+    Account.region,
+    Account.company_description,
+    Account.contact_name,
+    Account.locale,
+    Account.time_zone,
+    Account.profile_version,
+    Account.updated_at,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who an identifier names (maybe nobody), and whether the account has logged in from the address before."""
+
+    account: Account | None
+    known_address: bool
+
+
+class AccountRepository(Repository):
+    def add(self, account: Account) -> None:
+        self._session.add(account)
+
+    async def flush(self) -> None:
+        """Let the constraints speak now, while the caller still can name what it tried."""
+        await self._session.flush()
+
+    async def through_session(self, caller: Caller) -> Account:
+        """The caller's account, if the session lives; raises SessionEnded."""
+        account = await self._session.scalar(select(Account).join(Session, lives(caller)))
+        if account is None:
+            raise SessionEnded
+        return account
+
+    async def profile(self, caller: Caller) -> Any:
+        """The profile, if the session lives; raises SessionEnded. The hottest read: columns, no entity."""
+        row = (await self._session.execute(select(*_PROFILE).join(Session, lives(caller)))).one_or_none()
+        if row is None:
+            raise SessionEnded
+        return row
+
+    async def get(self, account_id: UUID) -> Account | None:
+        return await self._session.get(Account, account_id)
+
+    async def get_one(self, account_id: UUID) -> Account:
+        """As it is now, for an id that a row refers to."""
+        return await self._session.get_one(Account, account_id, populate_existing=True)
+
+    async def find(self, identifier: Identifier, *, ip: str, since: datetime) -> Found:
+        """Who it names; the address counts as known when a session began from it after `since`."""
+        seen = aliased(Session)
+        known = exists().where(seen.account_id == Account.id, seen.ip == ip, seen.auth_time > since)
+        row = (
+            await self._session.execute(select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key))
+        ).one_or_none()
+        return Found(row[0], row[1]) if row else Found(None, known_address=False)
+
+    async def owner_of(self, address: str) -> Account | None:
+        return await self._session.scalar(select(Account).where(Account.email_key == email_key(address)))
+
+    async def is_username_taken(self, username_key: str) -> bool:
+        return bool(await self._session.scalar(select(exists().where(Account.username_key == username_key))))
+
+    async def edit_profile(self, account_id: UUID, version: int, values: Mapping[str, object]) -> bool:
+        """Write the values if the profile is still at `version`."""
+        statement = update(Account).where(Account.id == account_id, Account.profile_version == version)
+        return await self._changed(statement.values(**values, profile_version=version + 1)) == 1
+
+    async def count_failure(self, account_id: UUID) -> int | None:
+        """One more consecutive failure; how many there are. None when there is no such account."""
+        statement = update(Account).where(Account.id == account_id).values(failed_logins=Account.failed_logins + 1)
+        return await self._session.scalar(statement.returning(Account.failed_logins))
+
+    async def forgive_failures(self, account_id: UUID) -> None:
+        await self._changed(update(Account).where(Account.id == account_id).values(failed_logins=0))
+
+    async def has_hash(self, account_id: UUID, password_hash: str | None) -> bool:
+        """Whether the password is still the one that was compared; holds the account until the transaction ends."""
+        statement = select(Account.id).where(
+            Account.id == account_id, Account.password_hash == password_hash, Account.password_revoked.is_(False)
+        )
+        return await self._session.scalar(statement.with_for_update()) is not None
+
+    async def upgrade_hash(self, account_id: UUID, *, old: str, new: str) -> None:
+        """Replace a hash by a stronger one of the same password, unless the password was changed meanwhile."""
+        await self._changed(
+            update(Account).where(Account.id == account_id, Account.password_hash == old).values(password_hash=new)
+        )
+
+    async def set_password(self, account_id: UUID, *, version: int, hashed: str, at: datetime) -> bool:
+        """Set it if the credentials have not moved since `version`."""
+        statement = update(Account).where(Account.id == account_id, Account.credentials_version == version)
+        return (
+            await self._changed(
+                statement.values(
+                    password_hash=hashed,
+                    password_revoked=False,
+                    password_changed_at=at,
+                    failed_logins=0,
+                    credentials_version=version + 1,
+                )
+            )
+            == 1
+        )
+
+    async def set_credential(
+        self,
+        account_id: UUID,
+        credential: Credential,
+        value: str | None,
+        *,
+        version: int | None,
+        at: datetime,
+    ) -> bool:
+        """Set it if the credentials are still at `version` (None: whatever they are). Uniqueness is the database's."""
+        statement = update(Account).where(Account.id == account_id)
+        if version is not None:
+            statement = statement.where(Account.credentials_version == version, Account.status == Status.ACTIVE)
+        values: dict[str, Any] = {"phone": value}
+        if credential is Credential.EMAIL and value is not None:
+            values = {"email": value, "email_key": email_key(value)}
+        return (
+            await self._changed(
+                statement.values(
+                    **values,
+                    credentials_version=Account.credentials_version + 1,
+                    profile_version=Account.profile_version + 1,
+                    updated_at=at,
+                )
+            )
+            == 1
+        )
+
+    async def revoke_password(self, account_id: UUID) -> None:
+        await self._changed(update(Account).where(Account.id == account_id).values(password_revoked=True))

@@ -1,0 +1,31 @@
+"""SQL for the activity trail."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.core.callers import Caller
+from app.core.errors import SessionEnded
+from app.models.activity import Activity
+from app.repositories.base import Repository, after, through_session
+
+_COLUMNS = Activity.__table__.columns
+
+
+class ActivityRepository(Repository):
+    def add(self, activity: Activity) -> None:
+        self._session.add(activity)
+
+    async def page(self, caller: Caller, *, cursor: UUID | None, limit: int) -> list[Any]:
+        """Newest first, `limit` at most; raises SessionEnded."""
+        listing = (
+            select(*_COLUMNS)
+            .where(Activity.account_id == caller.account_id, after(Activity.id, cursor))
+            .order_by(Activity.id.desc())
+            .limit(limit)
+        )
+        rows = (await self._session.execute(through_session(caller, listing))).all()
+        if not rows:
+            raise SessionEnded
+        return sorted((row for row in rows if row.id), key=lambda row: row.id, reverse=True)

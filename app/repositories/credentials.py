@@ -1,0 +1,145 @@
+"""SQL for credential changes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_, select, update
+
+from app.core.callers import Caller
+from app.core.clock import now
+from app.core.errors import NotFound, SessionEnded
+from app.models.accounts import Account
+from app.models.credentials import OPEN, Credential, CredentialChange, State
+from app.models.sessions import Session
+from app.models.verification import Challenge
+from app.repositories.base import Repository, lives
+
+Step = tuple[CredentialChange, Challenge]
+
+
+class CredentialChangeRepository(Repository):
+    def add(self, change: CredentialChange) -> None:
+        self._session.add(change)
+
+    async def flush(self) -> None:
+        """Let the "one open flow" constraint speak now."""
+        await self._session.flush()
+
+    async def own(self, caller: Caller, change_id: UUID) -> tuple[Account, CredentialChange, Challenge]:
+        """One of the caller's; raises SessionEnded, and NotFound for anybody else's."""
+        mine = and_(CredentialChange.account_id == Account.id, CredentialChange.id == change_id)
+        row = (await self._session.execute(_with_account(caller, mine))).one_or_none()
+        if row is None:
+            raise SessionEnded
+        if row[1] is None:
+            raise NotFound
+        return row[0], row[1], row[2]
+
+    async def open_ones(self, caller: Caller) -> tuple[Account, list[Step]]:
+        """The caller's account with its open changes, in one statement; raises SessionEnded."""
+        is_open = and_(
+            CredentialChange.account_id == Account.id,
+            CredentialChange.state.in_(OPEN),
+            or_(CredentialChange.state == State.WAITING, CredentialChange.expires_at > now()),
+        )
+        rows = (await self._session.execute(_with_account(caller, is_open))).all()
+        if not rows:
+            raise SessionEnded
+        steps = sorted(((row[1], row[2]) for row in rows if row[1]), key=lambda step: step[0].id)
+        return rows[0][0], steps
+
+    async def advance(self, change_id: UUID, source: State, at: datetime, **values: Any) -> CredentialChange | None:
+        """Move on from `source`, if the change is still in it and its time is not over."""
+        alive = CredentialChange.expires_at > at if source is not State.WAITING else CredentialChange.effective_at <= at
+        return await self._session.scalar(
+            update(CredentialChange)
+            .where(CredentialChange.id == change_id, CredentialChange.state == source, alive)
+            .values(**values)
+            .returning(CredentialChange)
+            .execution_options(populate_existing=True)
+        )
+
+    async def cancel(self, change_id: UUID) -> bool:
+        statement = update(CredentialChange).where(CredentialChange.id == change_id, CredentialChange.state.in_(OPEN))
+        return await self._changed(statement.values(state=State.CANCELLED, undo_hash=None)) == 1
+
+    async def cancel_all(self, account_id: UUID) -> None:
+        """Every open change of the account."""
+        statement = update(CredentialChange).where(
+            CredentialChange.account_id == account_id, CredentialChange.state.in_(OPEN)
+        )
+        await self._changed(statement.values(state=State.CANCELLED, undo_hash=None))
+
+    async def cancel_of_sessions(self, sessions: Sequence[UUID], *, waiting: bool) -> None:
+        """The open changes that these sessions started; those that wait as well if `waiting`."""
+        statement = update(CredentialChange).where(
+            CredentialChange.session_id.in_(sessions),
+            CredentialChange.state.in_(OPEN if waiting else OPEN[:-1]),
+        )
+        await self._changed(statement.values(state=State.CANCELLED, undo_hash=None))
+
+    async def cancel_dead(self, account_id: UUID, credential: Credential, *, flow_tries: int, at: datetime) -> None:
+        """Make room: changes whose time or tries are used up are over."""
+        spent = select(Challenge.id).where(Challenge.account_id == account_id, Challenge.tries >= flow_tries)
+        statement = update(CredentialChange).where(
+            CredentialChange.account_id == account_id,
+            CredentialChange.credential == credential,
+            CredentialChange.state.in_(OPEN[:-1]),
+            or_(CredentialChange.expires_at <= at, CredentialChange.challenge_id.in_(spent)),
+        )
+        await self._changed(statement.values(state=State.CANCELLED))
+
+    async def last_completed(self, account_id: UUID, credential: Credential) -> datetime | None:
+        return await self._session.scalar(
+            select(func.max(CredentialChange.completed_at)).where(
+                CredentialChange.account_id == account_id,
+                CredentialChange.credential == credential,
+                CredentialChange.state == State.COMPLETED,
+            )
+        )
+
+    async def by_undo_hash(self, undo_hash: bytes) -> CredentialChange | None:
+        return await self._session.scalar(
+            select(CredentialChange).where(CredentialChange.undo_hash == undo_hash).with_for_update()
+        )
+
+    async def undo(self, change: CredentialChange) -> bool:
+        """Mark it undone, and with it the right to undo what came after it."""
+        if change.completed_at is None:
+            return False
+        undone = update(CredentialChange).where(
+            CredentialChange.id == change.id, CredentialChange.state == State.COMPLETED
+        )
+        later = update(CredentialChange).where(
+            CredentialChange.account_id == change.account_id,
+            CredentialChange.credential == change.credential,
+            CredentialChange.completed_at >= change.completed_at,
+        )
+        if await self._changed(undone.values(state=State.UNDONE)) != 1:
+            return False
+        await self._changed(later.values(undo_hash=None))
+        return True
+
+    async def due(self, at: datetime, limit: int) -> list[UUID]:
+        """Waiting changes whose time has come."""
+        statement = (
+            select(CredentialChange.id)
+            .where(CredentialChange.state == State.WAITING, CredentialChange.effective_at <= at)
+            .order_by(CredentialChange.effective_at)
+            .limit(limit)
+        )
+        return list(await self._session.scalars(statement))
+
+    async def get(self, change_id: UUID) -> CredentialChange | None:
+        return await self._session.get(CredentialChange, change_id)
+
+
+def _with_account(caller: Caller, which: Any) -> Any:
+    return (
+        select(Account, CredentialChange, Challenge)
+        .join(Session, lives(caller))
+        .outerjoin(CredentialChange, which)
+        .outerjoin(Challenge, Challenge.id == CredentialChange.challenge_id)
+    )

@@ -1,0 +1,93 @@
+"""SQL for messages on their way out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from app.models.outbox import Delivery, OutboxMessage
+from app.models.verification import Channel
+from app.repositories.base import Repository
+
+
+class OutboxRepository(Repository):
+    touched = False  # whether the transaction added messages: somebody may want to wake the worker
+
+    def add(self, message: OutboxMessage) -> None:
+        self._session.add(message)
+        self.touched = True
+
+    async def claim(
+        self, channels: Sequence[Channel], *, at: datetime, leased_until: datetime, limit: int
+    ) -> list[OutboxMessage]:
+        """Take due messages for as long as the lease; several workers share them and none waits for another."""
+        due = (
+            select(OutboxMessage.id)
+            .where(
+                OutboxMessage.state == Delivery.QUEUED,
+                OutboxMessage.channel.in_(channels),
+                OutboxMessage.due_at <= at,
+            )
+            .order_by(OutboxMessage.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = await self._session.scalars(
+            update(OutboxMessage)
+            .where(OutboxMessage.id.in_(due.scalar_subquery()))
+            .values(due_at=leased_until, attempts=OutboxMessage.attempts + 1)
+            .returning(OutboxMessage)
+            .execution_options(synchronize_session=False)
+        )
+        return sorted(claimed, key=lambda message: message.id)
+
+    async def finish(self, message_id: UUID, *, attempt: int, state: Delivery, at: datetime, error: str | None) -> bool:
+        """It needs no more attempts; its secret is erased. False when a later attempt has taken over."""
+        return (
+            await self._changed(
+                update(OutboxMessage)
+                .where(
+                    OutboxMessage.id == message_id,
+                    OutboxMessage.state == Delivery.QUEUED,
+                    OutboxMessage.attempts == attempt,
+                )
+                .values(state=state, finished_at=at, last_error=error, sealed=None)
+            )
+            == 1
+        )
+
+    async def postpone(self, message_id: UUID, *, attempt: int, until: datetime, error: str) -> bool:
+        return (
+            await self._changed(
+                update(OutboxMessage)
+                .where(
+                    OutboxMessage.id == message_id,
+                    OutboxMessage.state == Delivery.QUEUED,
+                    OutboxMessage.attempts == attempt,
+                )
+                .values(due_at=until, last_error=error)
+            )
+            == 1
+        )
+
+    async def backlog(self) -> tuple[int, datetime | None]:
+        """How many messages wait, and since when the oldest does."""
+        row = (
+            await self._session.execute(
+                select(func.count(), func.min(OutboxMessage.created_at)).where(OutboxMessage.state == Delivery.QUEUED)
+            )
+        ).one()
+        return row[0], row[1]
+
+    async def expire(self, at: datetime) -> int:
+        """Codes that were not delivered in their time: give them up, erase them."""
+        return await self._changed(
+            update(OutboxMessage)
+            .where(
+                OutboxMessage.state == Delivery.QUEUED,
+                OutboxMessage.expires_at <= at,
+                OutboxMessage.due_at <= at,
+            )
+            .values(state=Delivery.EXPIRED, finished_at=at, sealed=None)
+        )

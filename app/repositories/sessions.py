@@ -1,0 +1,133 @@
+"""SQL for sessions and login tickets."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, select, update
+
+from app.core.callers import Caller
+from app.core.clock import now
+from app.core.errors import SessionEnded
+from app.models.accounts import Account
+from app.models.sessions import Ending, LoginTicket, Session
+from app.repositories.base import Repository, after, lives, through_session
+
+_SHOWN = (
+    Session.id,
+    Session.method,
+    Session.ip,
+    Session.user_agent,
+    Session.auth_time,
+    Session.last_used_at,
+    Session.expires_at,
+)
+
+
+class SessionRepository(Repository):
+    def add(self, session: Session) -> None:
+        self._session.add(session)
+
+    async def flush(self) -> None:
+        """Write what was added now: an update may follow it."""
+        await self._session.flush()
+
+    async def is_live(self, caller: Caller) -> bool:
+        """For a call that loads nothing through its session."""
+        return await self._session.scalar(select(Session.id).join(Account, lives(caller))) is not None
+
+    async def page(self, caller: Caller, *, cursor: UUID | None, limit: int) -> list[Any]:
+        """The live sessions of the caller's account, newest first; raises SessionEnded."""
+        listing = (
+            select(*_SHOWN)
+            .where(
+                Session.account_id == caller.account_id,
+                Session.ended_at.is_(None),
+                Session.expires_at > now(),
+                after(Session.id, cursor),
+            )
+            .order_by(Session.id.desc())
+            .limit(limit)
+        )
+        rows = (await self._session.execute(through_session(caller, listing))).all()
+        if not rows:
+            raise SessionEnded
+        return sorted((row for row in rows if row.id), key=lambda row: row.id, reverse=True)
+
+    async def with_account(self, session_id: UUID) -> tuple[Session, Account] | None:
+        row = (
+            await self._session.execute(select(Session, Account).join(Account).where(Session.id == session_id))
+        ).one_or_none()
+        return (row[0], row[1]) if row else None
+
+    async def reload(self, session: Session) -> Session:
+        """As it is now, after another call may have changed it."""
+        await self._session.refresh(session)
+        return session
+
+    async def rotate(
+        self,
+        session: Session,
+        *,
+        old: bytes,
+        new: bytes,
+        successor: bytes,
+        at: datetime,
+        idle_until: datetime,
+    ) -> bool:
+        """Put `new` in the place of `old`; False when another call did so first, or the session ended."""
+        idle = case((Session.final_at < idle_until, Session.final_at), else_=idle_until)
+        statement = update(Session).where(
+            Session.id == session.id,
+            Session.refresh_hash == old,
+            Session.ended_at.is_(None),
+            Session.expires_at > at,
+        )
+        return (
+            await self._changed(
+                statement.values(
+                    refresh_hash=new,
+                    previous_hash=old,
+                    successor=successor,
+                    rotated_at=at,
+                    last_used_at=at,
+                    expires_at=idle,
+                )
+            )
+            == 1
+        )
+
+    async def end(
+        self,
+        account_id: UUID,
+        *,
+        reason: Ending,
+        at: datetime,
+        only: UUID | None = None,
+        keep: UUID | None = None,
+    ) -> list[UUID]:
+        """End the account's live sessions (only one, or all but one); which those were."""
+        statement = update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None))
+        if only is not None:
+            statement = statement.where(Session.id == only)
+        if keep is not None:
+            statement = statement.where(Session.id != keep)
+        ended = await self._session.scalars(
+            statement.values(ended_at=at, end_reason=reason, successor=None)
+            .returning(Session.id)
+            .execution_options(synchronize_session=False)
+        )
+        return list(ended)
+
+    async def redeem_ticket(self, ticket_hash: bytes, at: datetime) -> LoginTicket | None:
+        """Use the ticket up; None when there is no such one left."""
+        return await self._session.scalar(
+            update(LoginTicket)
+            .where(
+                LoginTicket.ticket_hash == ticket_hash,
+                LoginTicket.used_at.is_(None),
+                LoginTicket.expires_at > at,
+            )
+            .values(used_at=at)
+            .returning(LoginTicket)
+        )

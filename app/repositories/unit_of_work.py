@@ -1,0 +1,139 @@
+"""The transaction. `async with uow() as work:` is one; it commits at its end and rolls back on an error."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import ParamSpec, TypeVar
+
+import stamina
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from app.core.database import reading
+from app.core.errors import (
+    AppError,
+    ChangeOpen,
+    DatabaseUnavailable,
+    EmailTaken,
+    PhoneTaken,
+    TransactionConflict,
+    UsernameTaken,
+)
+from app.repositories.accounts import AccountRepository
+from app.repositories.activity import ActivityRepository
+from app.repositories.budgets import BudgetRepository
+from app.repositories.challenges import ChallengeRepository
+from app.repositories.cleanup import CleanupRepository
+from app.repositories.credentials import CredentialChangeRepository
+from app.repositories.idempotency import IdempotencyRepository
+from app.repositories.outbox import OutboxRepository
+from app.repositories.registrations import RegistrationRepository
+from app.repositories.sessions import SessionRepository
+from app.repositories.signing_keys import SigningKeyRepository
+from app.repositories.throttles import ThrottleRepository
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# PostgreSQL names the violated index, SQLite its columns.
+_VIOLATIONS: dict[str, type[AppError]] = {
+    "uq_accounts_username_key": UsernameTaken,
+    "accounts.username_key": UsernameTaken,
+    "uq_accounts_email_key": EmailTaken,
+    "accounts.email_key": EmailTaken,
+    "uq_accounts_phone": PhoneTaken,
+    "accounts.phone": PhoneTaken,
+    "uq_credential_changes_open": ChangeOpen,
+    "credential_changes.account_id, credential_changes.credential": ChangeOpen,
+    # Two at once opened the same slot: run again, the second closes the first.
+    "uq_challenges_slot_live": TransactionConflict,
+    "challenges.slot": TransactionConflict,
+}
+_AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+_AWAY = (
+    "08",
+    "53",
+    "57P",
+    "58",
+    "25006",
+)  # connection, resources, shutdown, system error; a read-only standby
+_SQLITE_AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+stamina.instrumentation.set_on_retry_hooks([])  # its log line carries the arguments, codes among them
+
+
+def retried(method: Callable[P, R]) -> Callable[P, R]:
+    """Run the method anew, a few times, when the database asked for its one transaction to be run again."""
+    again = stamina.retry(on=TransactionConflict, attempts=5, wait_initial=0.01, wait_max=0.2, timeout=5)
+    return again(method)
+
+
+class Work:
+    """The repositories on one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.accounts = AccountRepository(session)
+        self.activity = ActivityRepository(session)
+        self.budgets = BudgetRepository(session)
+        self.challenges = ChallengeRepository(session)
+        self.changes = CredentialChangeRepository(session)
+        self.cleanup = CleanupRepository(session)
+        self.idempotency = IdempotencyRepository(session)
+        self.outbox = OutboxRepository(session)
+        self.registrations = RegistrationRepository(session)
+        self.sessions = SessionRepository(session)
+        self.signing_keys = SigningKeyRepository(session)
+        self.throttles = ThrottleRepository(session)
+
+
+class UnitOfWork:
+    """Opens transactions. Raises the domain's error for a violated constraint, DatabaseUnavailable when it is away."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
+        self._reads = async_sessionmaker(reading(engine), expire_on_commit=False, autoflush=False)
+        self.on_messages: Callable[[], None] = lambda: None
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[Work]:
+        """One transaction."""
+        with _translated():
+            async with self._sessions() as session, session.begin():
+                work = Work(session)
+                yield work
+        if work.outbox.touched:
+            self.on_messages()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Work]:
+        """For one SELECT: no BEGIN, no COMMIT."""
+        with _translated():
+            async with self._reads() as session:
+                yield Work(session)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _meaning(error) from error
+    except (PoolTimeout, ConnectionError, TimeoutError, OSError) as error:
+        raise DatabaseUnavailable from error
+
+
+def _meaning(error: DBAPIError) -> Exception:
+    cause = error.orig.__cause__ if error.orig is not None and error.orig.__cause__ is not None else error.orig
+    if isinstance(error, IntegrityError):
+        name = getattr(cause, "constraint_name", None) or str(cause).removeprefix("UNIQUE constraint failed: ")
+        violated = _VIOLATIONS.get(name)
+        return violated() if violated else error
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if state in _AGAIN or getattr(cause, "sqlite_errorcode", None) in _SQLITE_AGAIN:
+        return TransactionConflict()
+    if error.connection_invalidated or state.startswith(_AWAY) or isinstance(cause, OSError | TimeoutError):
+        return DatabaseUnavailable()
+    if not state and isinstance(error, InterfaceError | OperationalError):
+        return DatabaseUnavailable()
+    return error

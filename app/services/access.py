@@ -1,0 +1,102 @@
+"""Who is in: opening sessions, ending them, and shutting everything else when credentials move."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from app.core import ids
+from app.core.callers import Origin
+from app.core.clock import now
+from app.core.crypto import digest
+from app.core.tokens import RefreshTokens, Tokens
+from app.models.accounts import Account
+from app.models.activity import Action
+from app.models.sessions import Delivery, Ending, Method, Session
+from app.repositories.unit_of_work import Work
+from app.services.activity import record
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a login gives. `refresh_life` in seconds."""
+
+    account_id: UUID
+    session_id: UUID
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_life: int
+    delivery: Delivery
+
+
+class Access:
+    """Shared by every service that lets somebody in or puts somebody out."""
+
+    def __init__(self, tokens: Tokens, refresh_tokens: RefreshTokens, *, idle: timedelta, longest: timedelta) -> None:
+        self.tokens = tokens
+        self.refresh_tokens = refresh_tokens
+        self.idle = idle
+        self._longest = longest
+
+    async def open(
+        self,
+        uow: Work,
+        account: Account,
+        *,
+        method: Method,
+        delivery: Delivery,
+        origin: Origin,
+        action: Action = Action.LOGGED_IN,
+    ) -> Grant:
+        """Begin a session and write down that it began."""
+        at, session_id = now(), ids.new()
+        refresh_token = self.refresh_tokens.mint(session_id)
+        session = Session(
+            id=session_id,
+            account_id=account.id,
+            method=method,
+            delivery=delivery,
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+            auth_time=at,
+            last_used_at=at,
+            expires_at=at + min(self.idle, self._longest),
+            final_at=at + self._longest,
+            refresh_hash=digest(refresh_token),
+        )
+        uow.sessions.add(session)
+        await uow.sessions.flush()
+        record(uow, action, account.id, origin=origin, session_id=session_id, new=method)
+        return self.grant(session, refresh_token)
+
+    def grant(self, session: Session, refresh_token: str) -> Grant:
+        """A fresh access token beside the refresh token now in force."""
+        return Grant(
+            account_id=session.account_id,
+            session_id=session.id,
+            access_token=self.tokens.sign(
+                account_id=session.account_id, session_id=session.id, auth_time=session.auth_time
+            ),
+            expires_in=self.tokens.life_seconds,
+            refresh_token=refresh_token,
+            refresh_life=int((min(now() + self.idle, session.final_at) - now()).total_seconds()),
+            delivery=Delivery(session.delivery),
+        )
+
+    async def end(
+        self, uow: Work, account_id: UUID, *, reason: Ending, only: UUID | None = None, keep: UUID | None = None
+    ) -> list[UUID]:
+        """End sessions (one, or all but one); which those were. The credential changes that they started end too.
+
+        A change that only waits was proven to its end already: its holder may log out meanwhile.
+        """
+        ended = await uow.sessions.end(account_id, reason=reason, at=now(), only=only, keep=keep)
+        if ended:
+            await uow.changes.cancel_of_sessions(ended, waiting=reason is not Ending.LOGOUT)
+        return ended
+
+    async def shut(self, uow: Work, account_id: UUID, *, reason: Ending, keep: UUID | None) -> None:
+        """Credentials moved: every other session ends, and so do all open codes and credential changes."""
+        await self.end(uow, account_id, reason=reason, keep=keep)
+        await uow.changes.cancel_all(account_id)
+        await uow.challenges.close_all(account_id, now())

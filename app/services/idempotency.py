@@ -1,0 +1,65 @@
+"""`Idempotency-Key`: the same request again gets the same answer (draft-ietf-httpapi-idempotency-key-header)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.core.clock import now
+from app.core.crypto import digest
+from app.core.errors import IdempotencyKeyReused, RequestRunning
+from app.core.limits import Limits
+from app.repositories.unit_of_work import UnitOfWork, retried
+
+_LOCK = timedelta(seconds=60)  # longer than any request takes: then who computed the answer died
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was given."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class IdempotencyService:
+    def __init__(self, uow: UnitOfWork, *, limits: Limits) -> None:
+        self.uow = uow
+        self._kept = timedelta(hours=limits.idempotency_hours)
+
+    @retried
+    async def claim(self, *, caller: str, key: str, request: bytes) -> Answer | None:
+        """The answer given before; None when the caller is to compute it, and then to `keep` or `release` it.
+
+        Raises IdempotencyKeyReused for another request, and RequestRunning while the first is being computed.
+        """
+        at, fingerprint = now(), digest(request)
+        async with self.uow() as uow:
+            if await uow.idempotency.claim(
+                _hash(caller, key), fingerprint=fingerprint, at=at, locked_until=at + _LOCK, expires_at=at + self._kept
+            ):
+                return None
+            kept = await uow.idempotency.get(_hash(caller, key))
+        if kept is None:
+            raise RequestRunning
+        if kept.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        if kept.status is None:
+            raise RequestRunning
+        return Answer(kept.status, kept.headers or {}, kept.body or b"")
+
+    @retried
+    async def keep(self, *, caller: str, key: str, answer: Answer) -> None:
+        async with self.uow() as uow:
+            await uow.idempotency.keep(
+                _hash(caller, key), status=answer.status, headers=answer.headers, body=answer.body
+            )
+
+    @retried
+    async def release(self, *, caller: str, key: str) -> None:
+        """Nothing was done: the key may be used again."""
+        async with self.uow() as uow:
+            await uow.idempotency.release(_hash(caller, key))
+
+
+def _hash(caller: str, key: str) -> bytes:
+    return digest(f"{caller}\n{key}")

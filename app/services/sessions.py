@@ -1,0 +1,244 @@
+"""Logging in and out, and keeping a session going."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.core.callers import Caller, Origin
+from app.core.clock import now
+from app.core.crypto import digest
+from app.core.errors import (
+    AccountSuspended,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    InvalidTicket,
+    NotFound,
+    SessionEnded,
+)
+from app.core.passwords import PasswordHasher
+from app.models.accounts import Account, Status
+from app.models.activity import Action, Actor
+from app.models.sessions import Delivery, Ending, Method, Session
+from app.models.verification import Challenge, Purpose
+from app.repositories.unit_of_work import UnitOfWork, retried
+from app.services.access import Access, Grant
+from app.services.activity import record
+from app.services.open_codes import OpenCodes, Sent
+from app.services.throttling import Throttling
+from app.services.verification import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A live session as its holder sees it."""
+
+    id: UUID
+    current: bool
+    method: str
+    ip: str
+    user_agent: str | None
+    auth_time: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A counted password attempt: what to compare with, and what to write afterwards."""
+
+    account: Account | None
+    key: bytes
+    password_hash: str | None
+
+
+class SessionService:
+    """Logins by password, code and ticket; refresh; the list of sessions and their end."""
+
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        *,
+        access: Access,
+        verification: Verification,
+        codes: OpenCodes,
+        throttling: Throttling,
+        hasher: PasswordHasher,
+        grace: timedelta,
+    ) -> None:
+        self.uow = uow
+        self.access = access
+        self.verification = verification
+        self.codes = codes
+        self.throttling = throttling
+        self.hasher = hasher
+        self._grace = grace
+
+    async def request_code(self, *, identifier: str, origin: Origin) -> Sent:
+        """Send a login code to whom the identifier names; the same answer when it names nobody."""
+        return await self.codes.ask(identifier=identifier, purpose=Purpose.LOGIN, template="login_code", origin=origin)
+
+    async def log_in_by_password(self, *, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
+        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy."""
+        attempt = await self._count_attempt(identifier, origin)
+        right = await self.hasher.verify(password, attempt.password_hash)
+        if attempt.account is None or not right:
+            await self._note_failure(attempt, origin)
+            raise InvalidCredentials
+        better = None
+        if attempt.password_hash and self.hasher.is_outdated(attempt.password_hash):
+            better = await self.hasher.hash(password)
+        return await self._admit(attempt.account, attempt.password_hash, better, delivery, origin)
+
+    async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
+        """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
+        challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
+        return await self._admit_by_code(challenge, delivery, origin)
+
+    @retried
+    async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
+        """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
+        async with self.uow() as uow:
+            redeemed = await uow.sessions.redeem_ticket(digest(ticket), now())
+            account = await uow.accounts.get(redeemed.account_id) if redeemed else None
+            if account is None:
+                raise InvalidTicket
+            _refuse_inactive(account)
+            return await self.access.open(uow, account, method=Method.TICKET, delivery=delivery, origin=origin)
+
+    @retried
+    async def refresh(self, *, token: str, origin: Origin) -> Grant:
+        """Exchange the refresh token for the next one and an access token.
+
+        The same token again within the grace gets the same answer (it was lost on the way, or two tabs asked at
+        once); later it means that two parties hold it, and the session ends. Raises InvalidRefreshToken.
+        """
+        session_id = self.access.refresh_tokens.session_of(token)
+        if session_id is None:
+            raise InvalidRefreshToken
+        async with self.uow() as uow:
+            found = await uow.sessions.with_account(session_id)
+            if found is None or not _may_refresh(*found):
+                raise InvalidRefreshToken
+            session, old, at = found[0], digest(token), now()
+            following = self.access.refresh_tokens.mint(session_id)
+            if await uow.sessions.rotate(
+                session,
+                old=old,
+                new=digest(following),
+                successor=self.access.refresh_tokens.hand_over(token, following),
+                at=at,
+                idle_until=at + self.access.idle,
+            ):
+                return self.access.grant(session, following)
+            session = await uow.sessions.reload(session)
+            if session.ended_at is None and self._is_repeat(session, old, at) and session.successor:
+                return self.access.grant(session, self.access.refresh_tokens.take_over(token, session.successor))
+            if await self.access.end(uow, session.account_id, reason=Ending.TOKEN_REUSED, only=session_id):
+                record(
+                    uow,
+                    Action.TOKEN_REUSED,
+                    session.account_id,
+                    origin=origin,
+                    session_id=session_id,
+                    actor=Actor.UNKNOWN,
+                )
+        raise InvalidRefreshToken
+
+    async def page(self, *, caller: Caller, cursor: UUID | None, limit: int) -> list[SessionView]:
+        """The live sessions, newest first; one more than `limit` when there is more."""
+        async with self.uow.reading() as uow:
+            rows = await uow.sessions.page(caller, cursor=cursor, limit=limit + 1)
+        return [SessionView(current=row.id == caller.session_id, **row._asdict()) for row in rows]
+
+    @retried
+    async def log_out(self, *, caller: Caller) -> None:
+        await self._end_one(caller, caller.session_id, Ending.LOGOUT)
+
+    @retried
+    async def end(self, *, caller: Caller, session_id: UUID) -> None:
+        """End one of the caller's sessions; raises NotFound for any other."""
+        reason = Ending.LOGOUT if session_id == caller.session_id else Ending.ENDED_BY_HOLDER
+        await self._end_one(caller, session_id, reason)
+
+    @retried
+    async def end_others(self, *, caller: Caller) -> None:
+        async with self.uow() as uow:
+            account = await uow.accounts.through_session(caller)
+            await self.access.end(uow, account.id, reason=Ending.ENDED_BY_HOLDER, keep=caller.session_id)
+            record(uow, Action.OTHERS_LOGGED_OUT, account.id, origin=caller.origin, session_id=caller.session_id)
+
+    async def require_live(self, *, caller: Caller) -> None:
+        """For a call that loads nothing through its session; raises SessionEnded."""
+        async with self.uow.reading() as uow:
+            if not await uow.sessions.is_live(caller):
+                raise SessionEnded
+
+    async def _end_one(self, caller: Caller, session_id: UUID, reason: Ending) -> None:
+        async with self.uow() as uow:
+            account = await uow.accounts.through_session(caller)
+            if not await self.access.end(uow, account.id, reason=reason, only=session_id):
+                raise NotFound
+            record(uow, Action.LOGGED_OUT, account.id, origin=caller.origin, session_id=session_id)
+
+    @retried
+    async def _count_attempt(self, identifier: str, origin: Origin) -> _Attempt:
+        typed = self.codes.read(identifier)
+        async with self.uow() as uow:
+            found = await uow.accounts.find(typed, ip=origin.ip, since=self.codes.known_since)
+            key = self.throttling.key(typed, found)
+            await self.throttling.count(uow, key)
+            account = found.account
+            failures = await uow.accounts.count_failure(account.id if account else UUID(int=0))
+        takes = failures is not None and self.throttling.takes_passwords(failures)
+        usable = account is not None and account.has_password and account.status != Status.CLOSED and takes
+        return _Attempt(account if takes else None, key, account.password_hash if account and usable else None)
+
+    @retried
+    async def _note_failure(self, attempt: _Attempt, origin: Origin) -> None:
+        """Written for a known account; for anybody else another write takes its place and its time."""
+        async with self.uow() as uow:
+            if attempt.account is not None:
+                record(uow, Action.LOGIN_FAILED, attempt.account.id, origin=origin, actor=Actor.UNKNOWN)
+            else:
+                await uow.throttles.touch(attempt.key)
+
+    @retried
+    async def _admit(
+        self, account: Account, old_hash: str | None, better: str | None, delivery: Delivery, origin: Origin
+    ) -> Grant:
+        _refuse_inactive(account)
+        async with self.uow() as uow:
+            if not await uow.accounts.has_hash(account.id, old_hash):
+                raise InvalidCredentials  # changed while we compared
+            if better and old_hash:
+                await uow.accounts.upgrade_hash(account.id, old=old_hash, new=better)
+            await self.throttling.forgive(uow, account)
+            return await self.access.open(uow, account, method=Method.PASSWORD, delivery=delivery, origin=origin)
+
+    @retried
+    async def _admit_by_code(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant:
+        async with self.uow() as uow:
+            await self.verification.consume(uow, challenge)
+            account = await uow.accounts.get(challenge.account_id) if challenge.account_id else None
+            if account is None:
+                raise InvalidCredentials
+            _refuse_inactive(account)
+            await self.throttling.forgive(uow, account)
+            return await self.access.open(uow, account, method=Method.CODE, delivery=delivery, origin=origin)
+
+    def _is_repeat(self, session: Session, old: bytes, at: datetime) -> bool:
+        return (
+            session.previous_hash == old and session.rotated_at is not None and at <= session.rotated_at + self._grace
+        )
+
+
+def _may_refresh(session: Session, account: Account) -> bool:
+    return session.ended_at is None and session.expires_at > now() and account.status == Status.ACTIVE
+
+
+def _refuse_inactive(account: Account) -> None:
+    """Told only to who proved to be the holder."""
+    if account.status == Status.SUSPENDED:
+        raise AccountSuspended
+    if account.status == Status.CLOSED:
+        raise InvalidCredentials

@@ -1,0 +1,77 @@
+"""Slowing down password guessing without locking anybody out (NIST SP 800-63B-4 §3.2.2).
+
+Two counts. What was typed, whether anybody has it or not, is slowed down after a few failures: 1, 2, 4 … seconds.
+The account counts consecutive failures over all its identifiers and past the limit takes no password at all, which
+looks like a wrong one. A code or a reset proves the holder and clears both. Calls from an address that the account
+has logged in from are counted apart, so that a stranger does not slow the holder down.
+"""
+
+from datetime import timedelta
+
+from app.core.clock import now
+from app.core.contacts import Identifier, Kind, email_key
+from app.core.crypto import Mac
+from app.core.errors import LoginSlowed, seconds_until
+from app.core.limits import Limits
+from app.models.accounts import Account
+from app.models.verification import Lane
+from app.repositories.accounts import Found
+from app.repositories.unit_of_work import Work
+
+_MEMORY = timedelta(days=1)  # without a failure for so long, all is forgotten
+_LANES = (Lane.OPEN, Lane.KNOWN)
+
+
+class Throttling:
+    def __init__(self, secret: bytes, limits: Limits) -> None:
+        self._mac = Mac(secret, "login-throttle")
+        self._limits = limits
+
+    def key(self, identifier: Identifier, found: Found) -> bytes:
+        return self._key(identifier, lane_of(found))
+
+    async def count(self, uow: Work, key: bytes) -> None:
+        """Count the attempt as a failure before it is looked at. Raises LoginSlowed when it comes too early."""
+        failures = await uow.throttles.attempt(key, memory=_MEMORY)
+        if failures is None:
+            raise await self._slowed(uow, key)
+        if failures >= self._limits.login_free_failures:
+            await uow.throttles.wait_until(key, now() + self._delay(failures))
+
+    def takes_passwords(self, failures: int) -> bool:
+        """Whether an account with so many consecutive failures still takes a password."""
+        return failures <= self._limits.login_max_failures
+
+    async def forgive(self, uow: Work, account: Account) -> None:
+        """The holder is in: all that was counted against the account is forgotten."""
+        await uow.accounts.forgive_failures(account.id)
+        for identifier in _identifiers_of(account):
+            for lane in _LANES:
+                await uow.throttles.forget(self._key(identifier, lane))
+
+    def _delay(self, failures: int) -> timedelta:
+        doublings = min(failures - self._limits.login_free_failures, 20)
+        return timedelta(seconds=min(2**doublings, self._limits.login_delay_max_seconds))
+
+    async def _slowed(self, uow: Work, key: bytes) -> LoginSlowed:
+        at = now()
+        until = await uow.throttles.next_at(key) or at
+        limits = self._limits
+        return LoginSlowed(
+            retry_after=seconds_until(until, at),
+            limit=limits.login_free_failures,
+            window=limits.login_delay_max_seconds,
+            policy="login-failures",
+        )
+
+    def _key(self, identifier: Identifier, lane: Lane) -> bytes:
+        return self._mac.of(identifier.kind, identifier.key, lane)
+
+
+def lane_of(found: Found) -> Lane:
+    return Lane.KNOWN if found.known_address else Lane.OPEN
+
+
+def _identifiers_of(account: Account) -> list[Identifier]:
+    identifiers = [Identifier(Kind.USERNAME, account.username_key), Identifier(Kind.EMAIL, email_key(account.email))]
+    return [*identifiers, Identifier(Kind.PHONE, account.phone)] if account.phone else identifiers
