@@ -22,6 +22,8 @@ METADATA = MetaData(
     }
 )
 
+Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
+
 JsonDoc = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 

@@ -298,6 +298,17 @@ class Busy(Unavailable):
     code = "busy"
 
 
+def every_kind() -> list[type[AppError]]:
+    """All failures that have a code, in the order of their codes."""
+    found, todo = [], [AppError]
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if "code" in vars(kind):
+            found.append(kind)
+    return sorted(found, key=lambda kind: kind.code)
+
+
 def seconds_until(moment: datetime, now: datetime) -> int:
     """Whole seconds from `now` to `moment`, at least 1: what Retry-After says."""
     return max(1, -int((now - moment).total_seconds() // 1))

@@ -91,12 +91,14 @@ class CredentialChangeRepository(Repository):
         )
         await self._changed(statement.values(state=State.CANCELLED))
 
-    async def last_completed(self, account_id: UUID, credential: Credential) -> datetime | None:
+    async def last_replaced(self, account_id: UUID, credential: Credential) -> datetime | None:
+        """When a value last gave way to another; a phone that was added replaced nothing."""
         return await self._session.scalar(
             select(func.max(CredentialChange.completed_at)).where(
                 CredentialChange.account_id == account_id,
                 CredentialChange.credential == credential,
                 CredentialChange.state == State.COMPLETED,
+                CredentialChange.old_value.is_not(None),
             )
         )
 

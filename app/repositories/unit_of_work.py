@@ -29,6 +29,7 @@ from app.repositories.credentials import CredentialChangeRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.outbox import OutboxRepository
 from app.repositories.registrations import RegistrationRepository
+from app.repositories.schema import SchemaRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.signing_keys import SigningKeyRepository
 from app.repositories.throttles import ThrottleRepository
@@ -82,6 +83,7 @@ class Work:
         self.idempotency = IdempotencyRepository(session)
         self.outbox = OutboxRepository(session)
         self.registrations = RegistrationRepository(session)
+        self.schema = SchemaRepository(session)
         self.sessions = SessionRepository(session)
         self.signing_keys = SigningKeyRepository(session)
         self.throttles = ThrottleRepository(session)

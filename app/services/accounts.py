@@ -18,6 +18,7 @@ from app.models.sessions import Delivery, Method
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.access import Access, Grant
+from app.services.change_views import ChangeView, ChangeViews
 from app.services.credential_effects import CredentialEffects
 from app.services.notices import Contact
 from app.services.open_codes import Sent
@@ -40,6 +41,7 @@ class AccountView:
     locale: str
     time_zone: str
     created_at: datetime
+    credential_changes: list[ChangeView]
 
 
 class AccountService:
@@ -52,6 +54,7 @@ class AccountService:
         effects: CredentialEffects,
         hasher: PasswordHasher,
         verification: Verification,
+        views: ChangeViews,
         region: str,
         time_zone: str,
     ) -> None:
@@ -60,6 +63,7 @@ class AccountService:
         self.effects = effects
         self.hasher = hasher
         self.verification = verification
+        self.views = views
         self._limits = limits
         self._region = region
         self._time_zone = time_zone
@@ -124,7 +128,7 @@ class AccountService:
 
     async def who_am_i(self, *, caller: Caller) -> AccountView:
         async with self.uow.reading() as uow:
-            account = await uow.accounts.through_session(caller)
+            account, steps = await uow.changes.open_ones(caller)
         return AccountView(
             id=account.id,
             username=account.username,
@@ -136,6 +140,7 @@ class AccountService:
             locale=account.locale,
             time_zone=account.time_zone,
             created_at=account.created_at,
+            credential_changes=[self.views.of(change, challenge) for change, challenge in steps],
         )
 
     @retried

@@ -5,7 +5,6 @@ verify_current -> propose -> verify_new -> completed
 Each step is taken by the session that started the flow; its end, or any move of the account's credentials, ends it.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -27,33 +26,16 @@ from app.core.errors import (
 from app.core.limits import Limits
 from app.models.accounts import Account
 from app.models.activity import Action
-from app.models.credentials import OPEN, Credential, CredentialChange, Proof, State
+from app.models.credentials import Credential, CredentialChange, Proof, State
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.activity import record
+from app.services.change_views import ChangeView, ChangeViews
 from app.services.credential_effects import CredentialEffects
 from app.services.notices import Contact
 from app.services.verification import Letter, Question, Verification
 
-EXPIRED = "expired"  # shown for a flow whose time or tries are used up
-_ASKING = {State.VERIFY_CURRENT: Purpose.CHANGE_CURRENT, State.VERIFY_NEW: Purpose.CHANGE_NEW}
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeView:
-    """A change as its holder sees it; contacts are masked. `sent_to` and what follows it belong to the live code."""
-
-    id: UUID
-    credential: str
-    proof: str
-    state: str
-    new_value: str | None
-    sent_to: str | None
-    tries_left: int | None
-    resend_at: datetime | None
-    expires_at: datetime | None
-    effective_at: datetime | None
-    created_at: datetime
+_ASKING = (State.VERIFY_CURRENT, State.VERIFY_NEW)
 
 
 class CredentialService:
@@ -64,10 +46,12 @@ class CredentialService:
         limits: Limits,
         effects: CredentialEffects,
         verification: Verification,
+        views: ChangeViews,
         region: str,
     ) -> None:
         self.uow = uow
         self.effects = effects
+        self.views = views
         self.verification = verification
         self._limits = limits
         self._region = region
@@ -105,7 +89,7 @@ class CredentialService:
             uow.changes.add(change)
             await uow.changes.flush()
             _record(uow, Action.CHANGE_STARTED, caller, old=masking.contact(current))
-        return self._view(change, challenge)
+        return self.views.of(change, challenge)
 
     async def verify_current(self, *, caller: Caller, change_id: UUID, code: str) -> ChangeView:
         """Raises what the code is refused with, WrongState, ChangeExpired, OtherSession and NotFound."""
@@ -134,7 +118,7 @@ class CredentialService:
             )
             if moved is None:
                 raise WrongState
-        return self._view(moved, challenge)
+        return self.views.of(moved, challenge)
 
     async def confirm(self, *, caller: Caller, change_id: UUID, code: str) -> ChangeView:
         """Prove the new value; it is the login now, or after the wait. Raises EmailTaken, PhoneTaken besides.
@@ -144,7 +128,7 @@ class CredentialService:
         _, change, challenge = await self._step(caller, change_id, State.VERIFY_NEW)
         checked = await self.verification.check(challenge.id, purpose=Purpose.CHANGE_NEW, code=code)
         try:
-            return self._view(await self._finish(change, checked, caller.origin), checked)
+            return self.views.of(await self._finish(change, checked, caller.origin), checked)
         except (EmailTaken, PhoneTaken):
             await self._back_to_propose(change)
             raise
@@ -159,17 +143,17 @@ class CredentialService:
         letter = _letter(account, Credential(change.credential), Proof(change.proof), State(change.state))
         async with self.uow() as uow:
             sent = await self.verification.send_again(uow, challenge, letter, caller.origin)
-        return self._view(change, sent)
+        return self.views.of(change, sent)
 
     async def get(self, *, caller: Caller, change_id: UUID) -> ChangeView:
         async with self.uow.reading() as uow:
             _, change, challenge = await uow.changes.own(caller, change_id)
-        return self._view(change, challenge)
+        return self.views.of(change, challenge)
 
     async def open_ones(self, *, caller: Caller) -> list[ChangeView]:
         async with self.uow.reading() as uow:
             _, steps = await uow.changes.open_ones(caller)
-        return [self._view(change, challenge) for change, challenge in steps]
+        return [self.views.of(change, challenge) for change, challenge in steps]
 
     @retried
     async def cancel(self, *, caller: Caller, change_id: UUID) -> None:
@@ -201,7 +185,7 @@ class CredentialService:
             if moved is None:
                 raise WrongState
             _record(uow, Action.CHANGE_PROVEN, caller, old=masking.contact(challenge.target))
-        return self._view(moved, challenge)
+        return self.views.of(moved, challenge)
 
     @retried
     async def _finish(self, change: CredentialChange, challenge: Challenge, origin: Origin) -> CredentialChange:
@@ -255,7 +239,7 @@ class CredentialService:
         return account, change, challenge
 
     async def _refuse_held(self, uow: Work, account_id: UUID, credential: Credential, at: datetime) -> None:
-        last = await uow.changes.last_completed(account_id, credential)
+        last = await uow.changes.last_replaced(account_id, credential)
         if last is not None and last + timedelta(hours=self._limits.change_hold_hours) > at:
             raise ChangeHeld
 
@@ -287,27 +271,6 @@ class CredentialService:
         if same:
             raise Invalid.member("value", "same_value")
         return value
-
-    def _view(self, change: CredentialChange, challenge: Challenge) -> ChangeView:
-        asking, is_open = change.state in _ASKING, change.state in OPEN
-        tries_left = self.verification.tries_left(challenge) if asking else None
-        over = is_open and change.state != State.WAITING and (change.expires_at <= now() or self._is_spent(challenge))
-        return ChangeView(
-            id=change.id,
-            credential=change.credential,
-            proof=change.proof,
-            state=EXPIRED if over else change.state,
-            new_value=masking.contact(change.new_value),
-            sent_to=masking.contact(challenge.target) if asking else None,
-            tries_left=tries_left,
-            resend_at=self.verification.resend_at(challenge) if asking else None,
-            expires_at=change.expires_at if is_open else None,
-            effective_at=change.effective_at,
-            created_at=change.created_at,
-        )
-
-    def _is_spent(self, challenge: Challenge) -> bool:
-        return challenge.tries >= self._limits.flow_tries
 
 
 def _value(account: Account, credential: Credential) -> str | None:

@@ -1,0 +1,169 @@
+"""The command line: `python -m app …`."""
+
+import asyncio
+import json
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+
+from app.api.openapi import document
+from app.api.wiring import Container, build
+from app.core import logging, migrations, telemetry
+from app.core.config import Settings, load, unknown_variables
+from app.main import create_app
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Account service of the Guance Billing Center.")
+keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
+app.add_typer(keys, name="keys")
+
+_DOCUMENT = Path(__file__).parent.parent / "openapi" / "public.json"
+
+log = structlog.get_logger()
+
+
+@app.command()
+def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve the API (and, unless GUANCE_WORKER_IN_SERVER=false, deliver messages)."""
+    settings = _settings()
+    if settings.is_development and settings.uses_sqlite:
+        migrations.upgrade(settings.database_url.get_secret_value())
+    if not settings.is_development:
+        _require_keys(settings)
+        if settings.metrics_port:
+            telemetry.serve(settings.metrics_port)
+    if settings.is_development:
+        typer.echo(
+            f"API docs       http://{host}:{port}/docs\nMessages sent  http://{host}:{port}/dev/messages", err=True
+        )
+    uvicorn.run(
+        create_app(settings),
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=20,
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Deliver messages and do what happens by the clock, apart from the server."""
+    settings = _settings()
+    if settings.metrics_port:
+        telemetry.serve(settings.metrics_port)
+    _run(settings, _work)
+
+
+@app.command()
+def migrate(
+    check: Annotated[
+        bool, typer.Option(help="Compare the tables in the code with the migrations; change nothing.")
+    ] = False,
+) -> None:
+    """Bring the database to the schema of this code."""
+    if not check:
+        migrations.upgrade(_settings().database_url.get_secret_value())
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/check.db"
+        migrations.upgrade(url)
+        differences = migrations.check(url)
+    for difference in differences:
+        typer.echo(difference, err=True)
+    raise typer.Exit(1 if differences else 0)
+
+
+@app.command()
+def openapi(
+    check: Annotated[bool, typer.Option(help="Fail when the committed document is not what the code says.")] = False,
+) -> None:
+    """Write openapi/public.json."""
+    # Whatever the environment says: the document is the same everywhere.
+    text = json.dumps(document(create_app(Settings.model_construct())), indent=2, ensure_ascii=False) + "\n"
+    if not check:
+        _DOCUMENT.write_text(text, encoding="utf-8")
+    elif not _DOCUMENT.exists() or _DOCUMENT.read_text(encoding="utf-8") != text:
+        typer.echo(f"{_DOCUMENT} is not what the code says: python -m app openapi", err=True)
+        raise typer.Exit(1)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show the keys and what each does now."""
+
+    async def show(container: Container) -> None:
+        for key in await container.keys.all():
+            typer.echo(f"{key.kid}  {key.state:9}  from {key.active_from:%Y-%m-%dT%H:%M:%SZ}")
+
+    _run(_settings(), show)
+
+
+@keys.command()
+def rotate(
+    now: Annotated[bool, typer.Option(help="Sign at once: other services may not know the key yet.")] = False,
+) -> None:
+    """Make a key. It is published now and signs after GUANCE_JWKS_AHEAD_SECONDS."""
+
+    async def make(container: Container) -> None:
+        first = not container.tokens.ready
+        typer.echo(await container.keys.rotate(at_once=now or first))
+
+    _run(_settings(), make)
+
+
+@keys.command()
+def revoke(kid: str) -> None:
+    """Take a key out at once: tokens that it signed stop."""
+    _run(_settings(), lambda container: container.keys.revoke(kid=kid))
+
+
+def _settings() -> Settings:
+    settings = load()
+    logging.configure(settings.log_level)
+    if unknown := unknown_variables():
+        log.warning("unknown_settings", names=unknown)
+    return settings
+
+
+def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
+    async def run() -> None:
+        container = build(settings)
+        try:
+            await container.keys.reload()
+            await work(container)
+        finally:
+            await container.close()
+
+    asyncio.run(run())
+
+
+async def _work(container: Container) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await container.runner.run_until(stop)
+
+
+def _require_keys(settings: Settings) -> None:
+    async def check(container: Container) -> None:
+        if not container.tokens.ready:
+            typer.echo("no signing key: python -m app keys rotate", err=True)
+            raise typer.Exit(1)
+
+    _run(settings, check)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,196 @@
+"""Who calls, and what a handler is given. `wiring` builds the services behind these."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.api.schemas.sessions import SessionOut
+from app.api.wiring import Container
+from app.core.callers import Caller as CallerOf
+from app.core.callers import Origin as OriginOf
+from app.core.errors import (
+    FieldProblem,
+    Invalid,
+    InvalidToken,
+    PreconditionFailed,
+    PreconditionRequired,
+    Unauthenticated,
+)
+from app.core.tokens import BadToken
+from app.models.sessions import Delivery
+from app.services.access import Grant
+from app.services.accounts import AccountService
+from app.services.activity import ActivityService
+from app.services.credentials import CredentialService
+from app.services.password import PasswordService
+from app.services.profile import ProfileService
+from app.services.reversals import ReversalService
+from app.services.sessions import SessionService
+
+REFRESH_COOKIE = "guance_refresh"
+REFRESH_PATH = "/v1/sessions/refresh"
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Access token of `POST /v1/sessions`.")
+
+
+def container_of(request: Request) -> Container:
+    container: Container = request.app.state.container
+    return container
+
+
+def origin_of(request: Request) -> OriginOf:
+    """Where the call comes from; behind a proxy the server has put the client's address in place of its own."""
+    agent = request.headers.get("user-agent")
+    printable = "".join(letter for letter in agent if letter.isprintable())[:256] if agent else None
+    return OriginOf(
+        ip=request.client.host if request.client else "unknown",
+        user_agent=printable,
+        request_id=request.state.request_id,
+    )
+
+
+async def caller_of(request: Request) -> CallerOf:
+    """The holder behind the access token. Raises Unauthenticated and InvalidToken."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    try:
+        claims = await container_of(request).keys.verify(token.strip())
+    except BadToken:
+        raise InvalidToken from None
+    return CallerOf(claims.account_id, claims.session_id, claims.auth_time, origin_of(request))
+
+
+async def _caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> CallerOf:
+    return await caller_of(request)
+
+
+async def _count_request(request: Request) -> None:
+    await container_of(request).limiting.count(ip=origin_of(request).ip)
+
+
+Caller = Annotated[CallerOf, Depends(_caller)]
+Origin = Annotated[OriginOf, Depends(origin_of)]
+Anonymous = Depends(_count_request)  # for a route that needs no login: so many calls an address and minute
+
+
+def _accounts(request: Request) -> AccountService:
+    return container_of(request).accounts
+
+
+def _activity(request: Request) -> ActivityService:
+    return container_of(request).activity
+
+
+def _credentials(request: Request) -> CredentialService:
+    return container_of(request).credentials
+
+
+def _password(request: Request) -> PasswordService:
+    return container_of(request).password
+
+
+def _profile(request: Request) -> ProfileService:
+    return container_of(request).profile
+
+
+def _reversals(request: Request) -> ReversalService:
+    return container_of(request).reversals
+
+
+def _sessions(request: Request) -> SessionService:
+    return container_of(request).sessions
+
+
+Accounts = Annotated[AccountService, Depends(_accounts)]
+Activity = Annotated[ActivityService, Depends(_activity)]
+Credentials = Annotated[CredentialService, Depends(_credentials)]
+Passwords = Annotated[PasswordService, Depends(_password)]
+Profiles = Annotated[ProfileService, Depends(_profile)]
+Reversals = Annotated[ReversalService, Depends(_reversals)]
+Sessions = Annotated[SessionService, Depends(_sessions)]
+
+
+class Pager:
+    """One page of a list: `limit` and `cursor` of the request, and what the answer says of the next page."""
+
+    def __init__(
+        self,
+        request: Request,
+        caller: Caller,
+        limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 20,
+        cursor: Annotated[
+            str | None, Query(max_length=100, description="`next_cursor` of the page before.", examples=[None])
+        ] = None,
+    ) -> None:
+        self.limit = limit
+        self._cursors = container_of(request).cursors
+        self._listing = request.url.path
+        self._reader = caller.account_id
+        self.after = self._read(cursor) if cursor is not None else None
+
+    def next_cursor(self, ids: list[UUID]) -> str | None:
+        """Services give one row more than asked for when there is another page."""
+        more = len(ids) > self.limit
+        return self._cursors.write(self._listing, self._reader, ids[self.limit - 1]) if more else None
+
+    def _read(self, cursor: str) -> UUID:
+        last = self._cursors.read(self._listing, self._reader, cursor)
+        if last is None:
+            raise Invalid(FieldProblem("cursor", "invalid_cursor"))
+        return last
+
+
+Page = Annotated[Pager, Depends()]
+
+
+def _versions(
+    if_match: Annotated[
+        str | None,
+        Header(max_length=1000, description="The `ETag` that was edited (RFC 9110 §13.1.1).", examples=['"1"']),
+    ] = None,
+) -> frozenset[int] | None:
+    """The versions that If-Match allows; None for `*`. Raises PreconditionRequired and PreconditionFailed."""
+    if if_match is None:
+        raise PreconditionRequired
+    if if_match.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in if_match.split(",")]
+    versions = {
+        int(tag[1:-1]) for tag in tags if tag[:1] == tag[-1:] == '"' and tag[1:-1].isascii() and tag[1:-1].isdigit()
+    }
+    if not versions:
+        raise PreconditionFailed  # a weak or foreign tag never matches
+    return frozenset(versions)
+
+
+Versions = Annotated[frozenset[int] | None, Depends(_versions)]
+
+
+def hand_over(response: Response, grant: Grant) -> SessionOut:
+    """The answer to a login; the refresh token goes in a cookie that scripts cannot read, unless asked otherwise."""
+    in_cookie = grant.delivery is Delivery.COOKIE
+    if in_cookie:
+        response.set_cookie(
+            REFRESH_COOKIE,
+            grant.refresh_token,
+            max_age=grant.refresh_life,
+            path=REFRESH_PATH,
+            secure=True,
+            httponly=True,
+            samesite="strict",
+        )
+    return SessionOut(
+        account_id=grant.account_id,
+        session_id=grant.session_id,
+        access_token=grant.access_token,
+        token_type="Bearer",
+        expires_in=grant.expires_in,
+        refresh_token=None if in_cookie else grant.refresh_token,
+    )
+
+
+def forget_cookie(response: Response) -> None:
+    response.delete_cookie(REFRESH_COOKIE, path=REFRESH_PATH, secure=True, httponly=True, samesite="strict")

@@ -1,0 +1,122 @@
+"""What surrounds every request: its ids, its log line, its limits and the headers of its answer. Pure ASGI."""
+
+import re
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import problem
+from app.core import ids
+from app.core.errors import BodyTooLarge, Internal
+from app.core.telemetry import REQUESTS
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
+_SECURITY = {  # OWASP Secure Headers Project; an API is never framed, sniffed or scripted
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_CSP = "default-src 'none'; frame-ancestors 'none'"
+
+log = structlog.get_logger()
+
+
+class Surroundings:
+    """Request and trace ids in and out, one access log line, security headers, `no-store`, the body limit, and an
+    answer for a bug: 500 without a word of its cause."""
+
+    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+        self._app = app
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        state["request_id"], state["trace_id"] = _request_id(headers), _trace_id(headers)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=state["request_id"], trace_id=state["trace_id"])
+        answer = _Answer(send, state["request_id"])
+        began = time.perf_counter()
+        try:
+            if int(_digits(headers.get("content-length"))) > self._max_body:
+                raise BodyTooLarge
+            await self._app(scope, _limited(receive, self._max_body), answer.send)
+        except BodyTooLarge as error:
+            await problem(error, headers, state["trace_id"])(scope, receive, answer.send)
+        except Exception:
+            log.exception("request_failed")
+            if not answer.started:
+                await problem(Internal(), headers, state["trace_id"])(scope, receive, answer.send)
+        finally:
+            _report(scope, answer.status, time.perf_counter() - began)
+
+
+class _Answer:
+    """Adds the headers that every answer has, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    @property
+    def started(self) -> bool:
+        return self.status != 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
+            for name, value in _SECURITY.items():
+                headers[name] = value
+            headers.setdefault("Content-Security-Policy", _CSP)
+            headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Raises BodyTooLarge as soon as a body without a length grows past the limit."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise BodyTooLarge
+        return message
+
+    return counted
+
+
+def _digits(text: str | None) -> str:
+    return text if text and text.isascii() and text.isdigit() else "0"
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else ids.new().hex
+
+
+def _trace_id(headers: Headers) -> str:
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return match[1] if match and int(match[1], 16) else secrets.token_hex(16)
+
+
+def _report(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
+    """The route's template, never the path: a path may hold a username."""
+    route = getattr(scope.get("route"), "path", "unmatched")
+    REQUESTS.labels(scope["method"], route, status).inc()
+    log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

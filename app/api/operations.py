@@ -1,0 +1,78 @@
+"""What an operation says of its answers in the OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.texts import problem_text
+from app.core.errors import (
+    AppError,
+    BodyTooLarge,
+    DatabaseUnavailable,
+    Invalid,
+    InvalidToken,
+    Malformed,
+    SessionEnded,
+    TooMany,
+    TransactionConflict,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+Responses = dict[int | str, dict[str, Any]]
+MEDIA_TYPE = "application/problem+json"
+
+_ALWAYS: tuple[type[AppError], ...] = (DatabaseUnavailable, TransactionConflict)
+WITH_BODY = (Malformed, BodyTooLarge, UnsupportedMediaType, Invalid)
+LOGGED_IN = (Unauthenticated, InvalidToken, SessionEnded)
+LIMITED = (TooMany,)
+_PARAMS: Mapping[str, object] = {"tries_left": 4, "retry_after": 42, "reason": "common"}
+
+
+def problems(*errors: type[AppError]) -> Responses:
+    """The failures of an operation, one example each, grouped by status; those of every operation come with them."""
+    by_status: dict[int, list[type[AppError]]] = {}
+    for error in dict.fromkeys((*errors, Invalid, *_ALWAYS)):
+        by_status.setdefault(error.status, []).append(error)
+    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _response(kinds: list[type[AppError]]) -> dict[str, Any]:
+    codes = ", ".join(f"`{kind.code}`" for kind in kinds)
+    return {
+        "description": f"Problem: {codes}.",
+        "headers": _headers(kinds[0].status),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in kinds},
+            }
+        },
+    }
+
+
+def example(kind: type[AppError]) -> dict[str, Any]:
+    title, detail = problem_text(kind.code, "en", _PARAMS)
+    body: dict[str, Any] = {
+        "type": f"urn:guance:problem:{kind.code}",
+        "title": title,
+        "status": kind.status,
+        "detail": detail,
+        "code": kind.code,
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    }
+    if kind is Invalid:
+        body["errors"] = [{"pointer": "/email", "code": "invalid_email", "detail": "This is not an email address."}]
+    return body
+
+
+def _headers(status: int) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if status in (429, 503):
+        headers["Retry-After"] = {"description": "Seconds until it may be tried again.", "schema": {"type": "integer"}}
+    if status == 429:
+        for name in ("RateLimit", "RateLimit-Policy"):
+            headers[name] = {
+                "description": "draft-ietf-httpapi-ratelimit-headers.",
+                "schema": {"type": "string"},
+            }
+    return headers

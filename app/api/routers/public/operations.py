@@ -1,0 +1,52 @@
+"""Health, keys and metrics."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.deps import container_of
+from app.api.operations import problems
+from app.api.routes import Route
+from app.api.schemas.operations import KeyOut, KeySetOut, LiveOut, ReadyOut
+from app.core import telemetry
+
+router = APIRouter(tags=["operations"], route_class=Route)
+ROUTERS = (router,)
+metrics = APIRouter(include_in_schema=False)
+
+
+@router.get("/livez", summary="Is the process alive?", description="Asks nothing of others.", responses=problems())
+async def get_liveness() -> LiveOut:
+    return LiveOut(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Can requests be served?",
+    description="The database answers, its schema is at the code's revision, and a key signs.",
+    responses={**problems(), 503: {"model": ReadyOut, "description": "Not ready; the checks say why."}},
+)
+async def get_readiness(request: Request, response: Response) -> ReadyOut:
+    checks = await container_of(request).health.checks()
+    ready = all(checks.values())
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "2"
+    return ReadyOut(ready=ready, checks=checks)
+
+
+@router.get(
+    "/.well-known/jwks.json",
+    summary="Public keys of the access tokens",
+    description="JSON Web Key Set (RFC 7517). A key is published before it signs, for as long as this may be cached.",
+    responses=problems(),
+)
+async def get_key_set(request: Request, response: Response) -> KeySetOut:
+    container = container_of(request)
+    response.headers["Cache-Control"] = f"public, max-age={container.settings.jwks_ahead_seconds}"
+    return KeySetOut(keys=[KeyOut.model_validate(key) for key in container.tokens.jwks()])
+
+
+@metrics.get("/metrics")
+async def get_metrics(request: Request) -> Response:
+    telemetry.HASH_QUEUE.set(container_of(request).hasher.waiting)
+    body, media_type = telemetry.exposition()
+    return Response(body, media_type=media_type)

@@ -1,0 +1,126 @@
+"""The route classes of the API: what holds for every operation and that FastAPI leaves open."""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.routing import APIRoute
+
+from app.api.deps import caller_of, container_of
+from app.api.errors import problem
+from app.core.callers import Caller
+from app.core.errors import (
+    AppError,
+    FieldProblem,
+    Invalid,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from app.services.idempotency import Answer
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_MERGE_PATCH = "application/merge-patch+json"  # RFC 7396 §4
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = ("content-type", "content-language", "location")
+_NOT_KEPT = (TooMany, Unauthenticated, Unavailable)  # nothing was done; the next try may fare better
+
+
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Chosen by the client. The same request with the same key within 24 hours gets the same answer.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+}
+
+
+class Route(APIRoute):
+    """Refuses unknown query parameters and bodies that are not JSON."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        known = {field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, Query)}
+
+        async def checked(request: Request) -> Response:
+            if unknown := sorted(set(request.query_params) - known):
+                raise Invalid(*(FieldProblem(name[:64], "unknown_parameter") for name in unknown[:10]))
+            if self.body_field is not None and _has_body(request):
+                _require_json(request)
+            return await handle(request)
+
+        return checked
+
+
+class IdempotentRoute(Route):
+    """A route whose POST would hurt when repeated: with `Idempotency-Key` the same request gets the same answer."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.methods == {"POST"}:
+            self.openapi_extra = {"parameters": [_KEY_PARAMETER]}
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        if self.methods != {"POST"}:
+            return handle
+
+        async def once(request: Request) -> Response:
+            if (key := request.headers.get("idempotency-key")) is None:
+                return await handle(request)
+            if not _KEY.fullmatch(key):
+                raise Invalid(FieldProblem("Idempotency-Key", "string_pattern_mismatch"))
+            return await _answer_once(request, handle, key)
+
+        return once
+
+
+async def _answer_once(request: Request, handle: Handler, key: str) -> Response:
+    """Replay the answer given before, or compute and keep it. Refusals for want of a budget or login are not kept."""
+    service = container_of(request).idempotency
+    caller = await caller_of(request) if "authorization" in request.headers else None
+    whose = caller.account_id.hex if caller else "anonymous"
+    content = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
+    if kept := await service.claim(caller=whose, key=key, request=content):
+        return await _replay(request, caller, kept)
+    try:
+        response = await _run(request, handle)
+    except BaseException:
+        await service.release(caller=whose, key=key)
+        raise
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    answer = Answer(response.status_code, headers, bytes(response.body))
+    await service.keep(caller=whose, key=key, answer=answer)
+    return response
+
+
+async def _run(request: Request, handle: Handler) -> Response:
+    try:
+        return await handle(request)
+    except _NOT_KEPT:
+        raise
+    except AppError as error:
+        return problem(error, request.headers, request.state.trace_id)
+
+
+async def _replay(request: Request, caller: Caller | None, kept: Answer) -> Response:
+    if caller is not None:
+        await container_of(request).sessions.require_live(caller=caller)
+    return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _require_json(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json" or (request.method == "PATCH" and media_type == _MERGE_PATCH):
+        return
+    raise UnsupportedMediaType

@@ -1,0 +1,211 @@
+"""What bodies are made of."""
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.core import ids, reference
+from app.core.contacts import USERNAME, ContactRefused, read_email
+from app.core.errors import NotFound
+from app.core.passwords import prepare
+
+# Control, surrogate, private and unassigned characters, and those that turn the direction of what follows: they
+# break databases (NUL, surrogates) or deceive readers (Unicode TR 36 §2, bidirectional overrides).
+_FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Co", "Cn"}
+_BIDI = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SHORTEST_PASSWORD, _LONGEST_PASSWORD = 8, 128  # characters, NIST SP 800-63B-4 §3.1.1.2
+
+
+class In(BaseModel):
+    """A request body: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Out(BaseModel):
+    """A response body. No defaults, so that generated clients see every member as there."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _refuse(code: str) -> PydanticCustomError:
+    return PydanticCustomError(code, "refused")
+
+
+def _readable(*, lines: bool) -> AfterValidator:
+    """NFC, trimmed, and nothing that cannot be stored or read."""
+
+    def check(text: str) -> str:
+        for letter in text:
+            if unicodedata.category(letter) in _FORBIDDEN_CATEGORIES and not (lines and letter in "\n\t"):
+                raise _refuse("forbidden_character")
+        if _BIDI.search(text):
+            raise _refuse("forbidden_character")
+        return unicodedata.normalize("NFC", text.strip())
+
+    return AfterValidator(check)
+
+
+def _length(shortest: int, longest: int) -> AfterValidator:
+    """Checked again after trimming; the plain bounds stand in the schema."""
+
+    def check(text: str) -> str:
+        if len(text) < shortest:
+            raise _refuse("string_too_short")
+        if len(text) > longest:
+            raise _refuse("string_too_long")
+        return text
+
+    return AfterValidator(check)
+
+
+def _trim(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _digits(value: Any) -> Any:
+    """Full-width digits and blanks, as people paste them."""
+    return unicodedata.normalize("NFKC", value).replace(" ", "").strip() if isinstance(value, str) else value
+
+
+def _email(text: str) -> str:
+    try:
+        return read_email(text)
+    except ContactRefused as refused:
+        raise _refuse(refused.code) from None
+
+
+def _username(text: str) -> str:
+    if not USERNAME.fullmatch(text):
+        raise _refuse("invalid_username")
+    return text
+
+
+def _new_password(text: str) -> str:
+    prepared = prepare(text)
+    if any(unicodedata.category(letter) == "Cs" or letter == "\0" for letter in prepared):
+        raise _refuse("forbidden_character")
+    if len(prepared) < _SHORTEST_PASSWORD:
+        raise _refuse("password_too_short")
+    if len(prepared) > _LONGEST_PASSWORD:
+        raise _refuse("password_too_long")
+    return text
+
+
+def _known(check: Any, code: str) -> AfterValidator:
+    def of(value: str) -> str:
+        if not check(value):
+            raise _refuse(code)
+        return value
+
+    return AfterValidator(of)
+
+
+def _typed(text: str) -> str:
+    """What cannot be encoded cannot be looked up: it is nobody's."""
+    if any(unicodedata.category(letter) in ("Cs", "Cc") for letter in text):
+        raise _refuse("forbidden_character")
+    return text
+
+
+def text(shortest: int, longest: int, *, lines: bool = False) -> tuple[Any, ...]:
+    """The validators of a text of `shortest` to `longest` characters."""
+    bounds = Field(min_length=shortest, max_length=longest)
+    return BeforeValidator(_trim), bounds, _readable(lines=lines), _length(shortest, longest)
+
+
+CompanyName = Annotated[str, *text(2, 128)]
+Description = Annotated[str, *text(1, 1000, lines=True)]
+ContactName = Annotated[str, *text(1, 64)]
+Username = Annotated[
+    str,
+    BeforeValidator(_trim),
+    AfterValidator(_username),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9._-]{3,31}$"}),
+]
+Email = Annotated[
+    str,
+    BeforeValidator(_trim),
+    AfterValidator(_email),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
+]
+Phone = Annotated[str, BeforeValidator(_trim), Field(min_length=4, max_length=32), AfterValidator(_typed)]
+Identifier = Annotated[str, BeforeValidator(_trim), Field(min_length=1, max_length=254), AfterValidator(_typed)]
+Contact = Annotated[str, BeforeValidator(_trim), Field(min_length=3, max_length=254), AfterValidator(_typed)]
+Code = Annotated[str, BeforeValidator(_digits), Field(pattern=r"^[0-9]{6}$")]
+NewPassword = Annotated[
+    str,
+    AfterValidator(_new_password),
+    WithJsonSchema({"type": "string", "format": "password", "minLength": 8, "maxLength": 128}),
+]
+Password = Annotated[
+    str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"}), AfterValidator(_typed)
+]
+Token = Annotated[str, Field(min_length=20, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+Industry = Annotated[str, Field(pattern=r"^[A-T]$"), _known(reference.is_industry, "unknown_industry")]
+Region = Annotated[
+    str,
+    Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"),
+    _known(reference.is_region, "unknown_region"),
+]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64), _known(reference.is_time_zone, "unknown_time_zone")]
+
+
+def _shown_id(prefix: str) -> tuple[Any, ...]:
+    pattern = f"^{prefix}_[0-9a-f]{{32}}$"
+    schema = {"type": "string", "pattern": pattern, "examples": [f"{prefix}_0193b5c27d3e7a41b4d2c9f1e8a60b57"]}
+    return PlainSerializer(lambda value: ids.show(prefix, value), return_type=str), WithJsonSchema(schema)
+
+
+def _path_id(prefix: str) -> BeforeValidator:
+    """Whatever is no id of ours names nothing: 404, as for an id of somebody else."""
+
+    def read(value: Any) -> UUID:
+        found = ids.read(prefix, value) if isinstance(value, str) else value
+        if not isinstance(found, UUID):
+            raise NotFound
+        return found
+
+    return BeforeValidator(read)
+
+
+def _body_id(prefix: str) -> BeforeValidator:
+    def read(value: Any) -> UUID:
+        found = ids.read(prefix, value) if isinstance(value, str) else None
+        if found is None:
+            raise _refuse("invalid_id")
+        return found
+
+    return BeforeValidator(read)
+
+
+AccountId = Annotated[UUID, *_shown_id(ids.ACCOUNT)]
+ActivityId = Annotated[UUID, *_shown_id(ids.ACTIVITY)]
+ChallengeId = Annotated[UUID, *_shown_id(ids.CHALLENGE)]
+ChangeId = Annotated[UUID, *_shown_id(ids.CREDENTIAL_CHANGE)]
+RegistrationId = Annotated[UUID, *_shown_id(ids.REGISTRATION)]
+ResetId = Annotated[UUID, *_shown_id(ids.PASSWORD_RESET)]
+SessionId = Annotated[UUID, *_shown_id(ids.SESSION)]
+
+ChallengeIdIn = Annotated[UUID, _body_id(ids.CHALLENGE), *_shown_id(ids.CHALLENGE)]
+ChangePath = Annotated[UUID, _path_id(ids.CREDENTIAL_CHANGE), *_shown_id(ids.CREDENTIAL_CHANGE)]
+RegistrationPath = Annotated[UUID, _path_id(ids.REGISTRATION), *_shown_id(ids.REGISTRATION)]
+ResetPath = Annotated[UUID, _path_id(ids.PASSWORD_RESET), *_shown_id(ids.PASSWORD_RESET)]
+SessionPath = Annotated[UUID, _path_id(ids.SESSION), *_shown_id(ids.SESSION)]
+
+
+def _utc(moment: datetime) -> str:
+    """RFC 3339 with `Z`, to the millisecond."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(_utc, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T08:15:30.000Z"]}),
+]

@@ -1,0 +1,32 @@
+"""Prometheus metrics of this process; `docs/operations.md` says what to watch."""
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+
+MESSAGES = Counter(
+    "guance_messages_total",
+    "Delivery attempts of codes and notices, by how they ended",
+    ["channel", "template", "outcome"],
+)
+DELIVERY_SECONDS = Histogram("guance_message_delivery_seconds", "How long one delivery attempt took", ["channel"])
+OUTBOX_WAITING = Gauge("guance_outbox_waiting_messages", "Messages not delivered yet")
+OUTBOX_AGE = Gauge("guance_outbox_oldest_seconds", "Age of the oldest message not delivered yet")
+HASH_QUEUE = Gauge("guance_password_hash_queue", "Password hashes being computed or waiting")
+REQUESTS = Counter("guance_http_requests_total", "Requests by route and status", ["method", "route", "status"])
+
+
+def exposition() -> tuple[bytes, str]:
+    """The metrics in Prometheus' text form, and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+def serve(port: int) -> None:
+    """Show them on a port of their own, apart from the public one."""
+    start_http_server(port)

@@ -1,0 +1,86 @@
+"""The application: what surrounds it, what it answers with, what it is made of."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
+
+from app.api import errors, openapi
+from app.api.middleware import Surroundings
+from app.api.routers.public import accounts, activity, credentials, dev, operations, password, profile, sessions
+from app.api.wiring import Container, build
+from app.core.config import Settings
+from app.core.errors import AppError
+
+MAX_BODY = 64 * 1024  # bytes
+_KEYS_EVERY = 30  # seconds between looks at the signing keys
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application, connected to nothing until its lifespan begins."""
+    app = FastAPIOffline(
+        title=openapi.TITLE,
+        version=openapi.VERSION,
+        lifespan=_lifespan,
+        generate_unique_id_function=lambda route: route.name,
+        swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+        telemetry={"logs": False},
+    )
+    app.state.container = build(settings)
+    app.openapi = lambda: openapi.cached_document(app)  # type: ignore[method-assign]
+    for module in (accounts, sessions, profile, credentials, password, activity, operations):
+        for router in module.ROUTERS:
+            app.include_router(router)
+    if settings.is_development:
+        app.include_router(dev.router)
+    if settings.is_development or settings.metrics_port is None:
+        app.include_router(operations.metrics)
+    errors.install(app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-Id", "traceparent"],
+        expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Idempotency-Replayed"],
+        max_age=600,
+    )
+    app.add_middleware(Surroundings, max_body=MAX_BODY)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    container: Container = app.state.container
+    await _load_keys(container)
+    following = asyncio.create_task(_follow_keys(container))
+    if container.settings.worker_in_server:
+        container.runner.start()
+    yield
+    following.cancel()
+    if container.settings.worker_in_server:
+        await container.runner.stop()
+    await container.close()
+
+
+async def _load_keys(container: Container) -> None:
+    """A database that is away now does not keep the server from starting: it is not ready until it has keys."""
+    try:
+        await (container.keys.ensure() if container.settings.is_development else container.keys.reload())
+    except AppError:
+        log.warning("keys_not_loaded", why="database unavailable")
+
+
+async def _follow_keys(container: Container) -> None:
+    """Take the keys that another process makes, and the change of the signing one."""
+    while True:
+        await asyncio.sleep(_KEYS_EVERY if container.tokens.ready else 1)
+        with contextlib.suppress(AppError):
+            await container.keys.reload()

@@ -1,0 +1,45 @@
+"""What happens by the clock: waiting changes take effect, what expired is forgotten, the backlog is measured."""
+
+from datetime import timedelta
+
+import structlog
+
+from app.core.clock import now
+from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING
+from app.repositories.unit_of_work import UnitOfWork
+from app.services.credentials import CredentialService
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    def __init__(
+        self, uow: UnitOfWork, credentials: CredentialService, *, retention: timedelta, known_address: timedelta
+    ) -> None:
+        self.uow = uow
+        self._credentials = credentials
+        self._retention = retention
+        self._known_address = known_address
+
+    async def apply_due_changes(self) -> int:
+        return await self._credentials.apply_due()
+
+    async def measure(self) -> int:
+        """Set the gauges; nothing is done, so the answer is 0."""
+        async with self.uow.reading() as uow:
+            waiting, oldest = await uow.outbox.backlog()
+        OUTBOX_WAITING.set(waiting)
+        OUTBOX_AGE.set((now() - oldest).total_seconds() if oldest else 0)
+        return 0
+
+    async def forget(self) -> int:
+        """Erase undelivered codes past their time and delete what expired; how many rows."""
+        at = now()
+        async with self.uow() as uow:
+            expired = await uow.outbox.expire(at)
+            deleted = await uow.cleanup.forget(
+                at=at, before=at - self._retention, sessions_before=at - self._known_address
+            )
+        if forgotten := {table: count for table, count in deleted.items() if count}:
+            log.info("forgotten", **forgotten)
+        return expired

@@ -1,0 +1,99 @@
+"""What all tests share: the two databases, migrated, and the application on each."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.core import migrations
+from app.core.database import async_url, open_engine
+from tests.support.api import Api, empty, running
+from tests.support.postgres import postgres
+
+BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The maintenance database of a PostgreSQL of our own."""
+    with postgres() as url:
+        yield url
+
+
+async def _create_database(server: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    engine = open_engine(server)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return async_url(server).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+async def postgres_database(postgres_url: str) -> str:
+    """A migrated PostgreSQL database."""
+    import asyncio
+
+    url = await _create_database(postgres_url)
+    await asyncio.to_thread(migrations.upgrade, url)
+    return url
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+async def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A migrated database, on each engine in turn."""
+    import asyncio
+
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'app.db'}"
+    else:
+        url = await _create_database(request.getfixturevalue("postgres_url"))
+    await asyncio.to_thread(migrations.upgrade, url)
+    return url
+
+
+Started = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture(scope="session")
+async def _applications() -> AsyncIterator[Started]:
+    """Applications by database and settings, each made once."""
+    async with AsyncExitStack() as stack:
+        known: dict[str, Api] = {}
+
+        async def start(url: str, **settings: Any) -> Api:
+            key = repr((url, sorted(settings.items())))
+            if key not in known:
+                known[key] = await stack.enter_async_context(running(url, **settings))
+            return known[key]
+
+        yield start
+
+
+@pytest.fixture
+async def api(
+    request: pytest.FixtureRequest, _applications: Started, database_url: str, tmp_path: Path
+) -> AsyncIterator[Api]:
+    """The service on an empty database. `@pytest.mark.settings(name=value)` changes its settings."""
+    marker = request.node.get_closest_marker("settings")
+    yield await _fresh(_applications, database_url, marker.kwargs if marker else {})
+
+
+@pytest.fixture
+async def pg_api(request: pytest.FixtureRequest, _applications: Started, postgres_database: str) -> AsyncIterator[Api]:
+    """The same on PostgreSQL alone: for claims about real concurrency."""
+    marker = request.node.get_closest_marker("settings")
+    yield await _fresh(_applications, postgres_database, marker.kwargs if marker else {})
+
+
+async def _fresh(start: Started, url: str, settings: dict[str, Any]) -> Api:
+    api = await start(url, **settings)
+    await empty(api)
+    api.notifier.sent.clear()
+    api.client.cookies.clear()
+    return api
