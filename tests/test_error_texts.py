@@ -45,6 +45,7 @@ FROZEN = [
     "no_other_credential",
     "no_password",
     "not_found",
+    "not_ready",
     "other_session",
     "password_exists",
     "password_refused",

@@ -52,6 +52,11 @@ _PROBLEM = {
             },
         },
         "tries_left": {"type": "integer", "description": "For `wrong_code`."},
+        "checks": {
+            "type": "object",
+            "description": "For `not_ready`: which checks hold.",
+            "additionalProperties": {"type": "boolean"},
+        },
         "reason": {
             "type": "string",
             "enum": ["common", "context", "same"],

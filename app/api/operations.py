@@ -31,7 +31,8 @@ _PARAMS: Mapping[str, object] = {"tries_left": 4, "retry_after": 42, "reason": "
 def problems(*errors: type[AppError]) -> Responses:
     """The failures of an operation, one example each, grouped by status; those of every operation come with them."""
     by_status: dict[int, list[type[AppError]]] = {}
-    for error in dict.fromkeys((*errors, Invalid, *_ALWAYS)):
+    kinds: tuple[type[AppError], ...] = (*errors, Invalid, *_ALWAYS)
+    for error in dict.fromkeys(kinds):
         by_status.setdefault(error.status, []).append(error)
     return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
 

@@ -284,6 +284,20 @@ class Unavailable(AppError):
         self.headers["Retry-After"] = str(retry_after)
 
 
+class NotReady(Unavailable):
+    """Which of `checks` fail."""
+
+    code = "not_ready"
+
+    def __init__(self, checks: Mapping[str, bool]) -> None:
+        super().__init__()
+        self.checks = checks
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"checks": dict(self.checks)}
+
+
 class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 

@@ -1,6 +1,6 @@
 """Whether this process can serve."""
 
-from app.core.errors import AppError
+from app.core.errors import AppError, NotReady
 from app.core.tokens import Tokens
 from app.repositories.unit_of_work import UnitOfWork
 
@@ -11,8 +11,17 @@ class HealthService:
         self._tokens = tokens
         self._head = head
 
-    async def checks(self) -> dict[str, bool]:
-        """database: it answers; schema: it is at the revision of this code; signing_key: there is one that signs."""
+    async def require_ready(self) -> dict[str, bool]:
+        """The checks, all of them true; raises NotReady.
+
+        database: it answers; schema: it is at the revision of this code; signing_key: there is one that signs.
+        """
+        checks = await self._checks()
+        if not all(checks.values()):
+            raise NotReady(checks)
+        return checks
+
+    async def _checks(self) -> dict[str, bool]:
         try:
             async with self.uow.reading() as uow:
                 revision = await uow.schema.revision()

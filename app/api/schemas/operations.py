@@ -20,7 +20,7 @@ class ReadyOut(Out):
         }
     )
 
-    ready: bool = Field(description="Whether requests can be served.")
+    ready: Literal[True] = Field(description="Requests can be served; otherwise the answer is a problem.")
     checks: dict[str, bool] = Field(description="database, schema (at the code's revision) and signing_key.")
 
 

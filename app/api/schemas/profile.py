@@ -1,5 +1,7 @@
 """Bodies of the company profile and of the lists that it chooses from."""
 
+from typing import Any
+
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
@@ -21,18 +23,27 @@ _PROFILE: JsonDict = {
 }
 
 
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
+
+
+def _absent(description: str) -> Any:
+    """A member that may be absent: it has no default then, it is simply not edited."""
+    return Field(None, description=description, json_schema_extra=_without_default)
+
+
 class ProfilePatchIn(In):
     """A JSON merge patch (RFC 7396): absent members stay, null clears what may be empty."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"contact_name": "Han Meimei", "industry": None}]})
 
-    company_name: CompanyName = Field("", description="2–128 characters.")
-    industry: Industry | None = Field(None, description="A code of `GET /v1/industries`.")
-    region: Region | None = Field(None, description="A code of `GET /v1/regions`.")
-    company_description: Description | None = Field(None, description="Up to 1,000 characters.")
-    contact_name: ContactName | None = Field(None, description="Whom we may ask for.")
-    locale: Locale = Field("en", description="Language of messages.")
-    time_zone: TimeZone = Field("", description="IANA name.")
+    company_name: CompanyName = _absent("2–128 characters.")
+    industry: Industry | None = _absent("A code of `GET /v1/industries`.")
+    region: Region | None = _absent("A code of `GET /v1/regions`.")
+    company_description: Description | None = _absent("Up to 1,000 characters.")
+    contact_name: ContactName | None = _absent("Whom we may ask for.")
+    locale: Locale = _absent("Language of messages.")
+    time_zone: TimeZone = _absent("IANA name.")
 
 
 class ProfileOut(Out):

@@ -32,6 +32,7 @@ confirming = APIRouter(tags=["registration"], route_class=Route, dependencies=[A
 account = APIRouter(tags=["account"], route_class=Route)
 ROUTERS = (router, confirming, account)
 
+_CONTACTS = {"username", "email", "phone"}
 _PROFILE = {"company_name", "industry", "region", "company_description", "contact_name"}
 RegistrationId = Annotated[RegistrationPath, Path(description="`id` of the registration.")]
 
@@ -47,14 +48,9 @@ RegistrationId = Annotated[RegistrationPath, Path(description="`id` of the regis
 )
 async def register(body: RegistrationIn, request: Request, accounts: Accounts, origin: Origin) -> SentOut:
     locale = body.locale or choose_locale(request.headers.get("accept-language"))
-    sent = await accounts.register(
-        username=body.username,
-        email=body.email,
-        phone=body.phone,
-        password=body.password,
-        profile=body.model_dump(include=_PROFILE) | {"locale": locale},
-        origin=origin,
-    )
+    contacts = body.model_dump(include=_CONTACTS)
+    profile = body.model_dump(include=_PROFILE) | {"locale": locale}
+    sent = await accounts.register(**contacts, password=body.password, profile=profile, origin=origin)
     return SentOut.model_validate(sent, from_attributes=True)
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
+from fastapi.openapi.models import Example
 from pydantic import Discriminator, Tag
 
 from app.api.deps import Anonymous, Caller, Origin, Passwords
@@ -53,6 +54,21 @@ PasswordIn = Annotated[
     Annotated[ChangePasswordIn, Tag("current")] | Annotated[FirstPasswordIn, Tag("first")], Discriminator(_which)
 ]
 
+_EXAMPLES: dict[str, Example] = {
+    "change": {
+        "summary": "Change it",
+        "value": {"current_password": "correct horse battery staple", "new_password": "trombone giraffe sandbox"},
+    },
+    "first": {
+        "summary": "Set the first one",
+        "value": {
+            "challenge_id": "chlg_0193b5c27d3e7a41b4d2c9f1e8a60b57",
+            "code": "493027",
+            "new_password": "trombone giraffe sandbox",
+        },
+    },
+}
+
 
 @router.get(
     "/v1/account/security",
@@ -96,7 +112,9 @@ async def request_first_password_code(body: PasswordCodeIn, caller: Caller, pass
         Busy,
     ),
 )
-async def set_password(body: Annotated[PasswordIn, Body()], caller: Caller, passwords: Passwords) -> None:
+async def set_password(
+    body: Annotated[PasswordIn, Body(openapi_examples=_EXAMPLES)], caller: Caller, passwords: Passwords
+) -> None:
     if isinstance(body, ChangePasswordIn):
         await passwords.change(caller=caller, current=body.current_password, new=body.new_password)
     else:

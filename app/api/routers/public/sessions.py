@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Cookie, Path, Response
+from fastapi.openapi.models import Example
 
 from app.api.deps import (
     REFRESH_COOKIE,
@@ -49,7 +50,7 @@ logins = APIRouter(tags=["sessions"], route_class=Route, dependencies=[Anonymous
 router = APIRouter(tags=["sessions"], route_class=Route)
 ROUTERS = (codes, logins, router)
 
-_EXAMPLES = {
+_EXAMPLES: dict[str, Example] = {
     "password": {
         "summary": "By password",
         "value": {"method": "password", "identifier": "acme", "password": "correct horse battery staple"},
@@ -62,6 +63,13 @@ _EXAMPLES = {
         "summary": "By ticket",
         "value": {"method": "ticket", "ticket": "kM3vXq0nYp9fJw2sT7uZc5bA8dE1gH4iLoRtVxNyQ6Q"},
     },
+}
+
+_REFRESH: dict[str, Example] = {
+    "body": {
+        "summary": "Without a cookie",
+        "value": {"refresh_token": "AaIIcNwndwyUH3nvMat06kv6nkmMexUlBjNhSrXoJdUs3fxfCVqcJO0L"},
+    }
 }
 
 
@@ -115,7 +123,7 @@ async def refresh_session(
     sessions: Sessions,
     origin: Origin,
     response: Response,
-    body: RefreshIn | None = None,
+    body: Annotated[RefreshIn | None, Body(openapi_examples=_REFRESH)] = None,
     cookie: Annotated[str | None, Cookie(alias=REFRESH_COOKIE, description="Set by a login.")] = None,
 ) -> SessionOut:
     token = body.refresh_token if body else cookie or ""

@@ -1,0 +1,51 @@
+"""What happens when many ask at once: two instances of the service on one database, and what their answers say."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import httpx
+from sqlalchemy import text
+
+from tests.support.api import Api
+
+Call = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+@dataclass
+class Replicas:
+    """Two instances on one database. Set up through `first`; race through both."""
+
+    first: Api
+    second: Api
+
+    async def at_once(self, calls: Iterable[Call]) -> list[httpx.Response]:
+        """Make all calls at the same time, every other one to the second instance; the answers in their order."""
+        clients = (self.first.client, self.second.client)
+        return list(await asyncio.gather(*(call(clients[number % 2]) for number, call in enumerate(calls))))
+
+    async def scalar(self, sql: str) -> object:
+        async with self.first.container.engine.connect() as connection:
+            return await connection.scalar(text(sql))
+
+
+def tally(answers: Iterable[httpx.Response]) -> Counter[str]:
+    """How often each outcome came: the status of a success, the code of a failure."""
+    return Counter(outcome(answer) for answer in answers)
+
+
+def outcome(answer: httpx.Response) -> str:
+    return str(answer.status_code) if answer.is_success else str(answer.json()["code"])
+
+
+def assert_documented(api: Api, operation: str, answers: Iterable[httpx.Response]) -> None:
+    """Each answer has a status and a code that the OpenAPI document gives for the operation (`post /v1/sessions`)."""
+    method, _, path = operation.partition(" ")
+    responses = api.app.openapi()["paths"][path][method]["responses"]
+    for answer in answers:
+        documented = responses.get(str(answer.status_code), {}).get("content", {})
+        codes = documented.get("application/problem+json", {}).get("examples", {})
+        assert str(answer.status_code) in responses, answer.text
+        assert answer.is_success or outcome(answer) in codes, answer.text
+        assert answer.status_code < 500, answer.text
