@@ -49,7 +49,7 @@ def problem_body(error: AppError, *, accept_language: str | None, trace_id: str)
             {"pointer": problem.pointer, "code": problem.code, "detail": field_text(problem.code, locale)}
             for problem in error.problems
         ]
-    return json.dumps(body, ensure_ascii=False).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def problem(error: AppError, headers: Mapping[str, str], trace_id: str) -> Response:

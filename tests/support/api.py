@@ -1,15 +1,18 @@
 """The service as a test sees it: HTTP in, messages out, and a hand on the worker."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
+import time_machine
 from fastapi import FastAPI
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
 from app.api.wiring import Container
+from app.core.clock import now
 from app.core.config import Settings
 from app.core.database import METADATA
 from app.main import create_app
@@ -189,3 +192,87 @@ async def empty(api: Api) -> None:
         for table in reversed(METADATA.sorted_tables):
             if table.name != "signing_keys":
                 await connection.execute(delete(table))
+
+
+@contextmanager
+def statements(api: Api) -> Iterator[list[str]]:
+    """The SQL that the application sends to the database meanwhile."""
+    seen: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        seen.append(arguments[2])
+
+    engine = api.container.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@asynccontextmanager
+async def calling_from(api: Api, ip: str) -> AsyncIterator[Api]:
+    """The same service, called from another address."""
+    transport = httpx.ASGITransport(app=api.app, raise_app_exceptions=False, client=(ip, 1234))
+    async with httpx.AsyncClient(transport=transport, base_url="https://test") as client:
+        yield Api(api.app, client, api.notifier)
+
+
+@contextmanager
+def frozen() -> Iterator[time_machine.Traveller]:
+    """A clock that stands still, on a whole second, until the test moves it."""
+    with time_machine.travel(now().replace(microsecond=0) + timedelta(seconds=1), tick=False) as clock:
+        yield clock
+
+
+async def renewed(api: Api, holder: Holder) -> Holder:
+    """The same session with a fresh access token: for after the clock moved."""
+    answer = await api.client.post("/v1/sessions/refresh", json={"refresh_token": holder.refresh_token})
+    assert answer.status_code == 200, answer.text
+    return _holder(answer.json(), holder.username, holder.email, holder.password)
+
+
+async def change_of(api: Api, holder: Holder, change: str) -> dict[str, Any]:
+    """A credential change as its holder sees it."""
+    answer = await api.client.get(f"/v1/account/credential-changes/{change}", headers=holder.auth)
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+async def resend(api: Api, holder: Holder, change: str) -> httpx.Response:
+    return await api.client.post(f"/v1/account/credential-changes/{change}/resend", headers=holder.auth)
+
+
+async def cancel(api: Api, holder: Holder, change: str) -> httpx.Response:
+    return await api.client.delete(f"/v1/account/credential-changes/{change}", headers=holder.auth)
+
+
+async def undo(api: Api, token: str) -> httpx.Response:
+    return await api.client.post("/v1/credential-change-reversals", json={"token": token})
+
+
+async def may_log_in(api: Api, identifier: str, password: str = PASSWORD) -> bool:
+    """Whether the password login works; costs a session when it does."""
+    answer = await api.client.post(
+        "/v1/sessions", json={"method": "password", "identifier": identifier, "password": password}
+    )
+    assert answer.status_code in (201, 401), answer.text
+    return answer.status_code == 201
+
+
+async def may_act(api: Api, holder: Holder) -> bool:
+    """Whether the session lives."""
+    answer = await api.client.get("/v1/account", headers=holder.auth)
+    assert answer.status_code in (200, 401), answer.text
+    return answer.status_code == 200
+
+
+def wrong(code: str) -> str:
+    """Six digits that are not the code."""
+    return f"{(int(code) + 1) % 1_000_000:06}"
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refused call."""
+    return answer.status_code, answer.json()["code"]

@@ -1,0 +1,27 @@
+"""As much of curl as the README uses, for machines without it: -s -X -H -d -w and a URL."""
+
+import argparse
+import sys
+
+import httpx
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("-s", action="store_true")
+    parser.add_argument("-X", default=None)
+    parser.add_argument("-H", action="append", default=[])
+    parser.add_argument("-d", default=None)
+    parser.add_argument("-w", default="")
+    given = parser.parse_args()
+    named = (header.partition(":") for header in given.H)
+    headers = {name: value.strip() for name, _, value in named if value.strip()}  # curl leaves empty ones out
+    method = given.X or ("GET" if given.d is None else "POST")
+    answer = httpx.request(method, given.url, headers=headers, content=given.d, timeout=30)
+    tail = given.w.replace("\\n", "\n").replace("%{http_code}", str(answer.status_code))
+    sys.stdout.write(answer.text + tail.replace("%header{etag}", answer.headers.get("etag", "")))
+
+
+if __name__ == "__main__":
+    main()
