@@ -40,7 +40,6 @@ def create_app(settings: Settings) -> FastAPI:
             app.include_router(router)
     if settings.is_development:
         app.include_router(dev.router)
-    if settings.is_development or settings.metrics_port is None:
         app.include_router(operations.metrics)
     errors.install(app)
     app.add_middleware(

@@ -10,12 +10,17 @@ import hmac
 import os
 import secrets
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _NONCE = 12  # bytes, NIST SP 800-38D §8.2.2
 _VERSION = b"\x01"  # the form of a sealed value, so that a later one can be told apart
+
+
+class Unreadable(ValueError):
+    """A sealed value that does not open here."""
 
 
 def _derive(secret: bytes, use: str) -> bytes:
@@ -71,6 +76,9 @@ class Seal:
         return _VERSION + nonce + self._aead.encrypt(nonce, value, bound.encode())
 
     def open(self, sealed: bytes, *, bound: str) -> bytes:
-        """Raise `cryptography.exceptions.InvalidTag` when the value was altered, moved, or sealed by another key."""
+        """Raise Unreadable when the value was altered, moved, or sealed by another key."""
         nonce, body = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
-        return self._aead.decrypt(nonce, body, bound.encode())
+        try:
+            return self._aead.decrypt(nonce, body, bound.encode())
+        except (InvalidTag, ValueError):
+            raise Unreadable from None

@@ -22,6 +22,6 @@ def dial_code(number: str) -> str:
 
 
 def contact(value: str | None) -> str | None:
-    if value is None:
+    if not value:
         return None
     return email(value) if "@" in value else phone(value)

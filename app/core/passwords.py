@@ -46,7 +46,7 @@ class PasswordHasher:
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Whether the password is right; takes the same time when there is no hash to compare with."""
-        right = await self._run(lambda: self._matches(prepare(password), hashed or self._decoy))
+        right = await self._run(lambda: self._matches(prepare(password), self._decoy if hashed is None else hashed))
         return right and hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
@@ -67,7 +67,7 @@ class PasswordHasher:
     def _matches(self, password: str, hashed: str) -> bool:
         try:
             return bool(self._context.verify(password, hashed))
-        except UnknownHashError:  # a damaged row is a wrong password, not a 500
+        except (UnknownHashError, ValueError):  # a damaged row is a wrong password, not a 500
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:

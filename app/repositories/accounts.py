@@ -15,7 +15,7 @@ from app.core.errors import SessionEnded
 from app.models.accounts import Account, Status
 from app.models.credentials import Credential
 from app.models.sessions import Session
-from app.repositories.base import Repository, lives
+from app.repositories.base import Repository, held, lives
 
 _BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
 _PROFILE = (
@@ -50,12 +50,21 @@ class AccountRepository(Repository):
         """Let the constraints speak now, while the caller still can name what it tried."""
         await self._session.flush()
 
-    async def through_session(self, caller: Caller) -> Account:
-        """The caller's account, if the session lives; raises SessionEnded."""
-        account = await self._session.scalar(select(Account).join(Session, lives(caller)))
+    async def through_session(self, caller: Caller, *, hold: bool = False) -> Account:
+        """The caller's account, if the session lives; raises SessionEnded. `hold`: until the transaction ends."""
+        statement = select(Account).join(Session, lives(caller))
+        account = await self._session.scalar(held(statement) if hold else statement)
         if account is None:
             raise SessionEnded
         return account
+
+    async def hold(self, account_id: UUID) -> Account | None:
+        """The account as it is now, nobody else's until the transaction ends.
+
+        Whoever writes several rows of an account holds it first: so two never wait for each other.
+        """
+        statement = held(select(Account).where(Account.id == account_id))
+        return await self._session.scalar(statement.execution_options(populate_existing=True))
 
     async def profile(self, caller: Caller) -> Any:
         """The profile, if the session lives; raises SessionEnded. The hottest read: columns, no entity."""
@@ -72,12 +81,11 @@ class AccountRepository(Repository):
         return await self._session.get_one(Account, account_id, populate_existing=True)
 
     async def find(self, identifier: Identifier, *, ip: str, since: datetime) -> Found:
-        """Who it names; the address counts as known when a session began from it after `since`."""
+        """Who it names, held; the address counts as known when a session began from it after `since`."""
         seen = aliased(Session)
         known = exists().where(seen.account_id == Account.id, seen.ip == ip, seen.auth_time > since)
-        row = (
-            await self._session.execute(select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key))
-        ).one_or_none()
+        statement = held(select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key))
+        row = (await self._session.execute(statement)).one_or_none()
         return Found(row[0], row[1]) if row else Found(None, known_address=False)
 
     async def owner_of(self, address: str) -> Account | None:
@@ -104,7 +112,7 @@ class AccountRepository(Repository):
         statement = select(Account.id).where(
             Account.id == account_id, Account.password_hash == password_hash, Account.password_revoked.is_(False)
         )
-        return await self._session.scalar(statement.with_for_update()) is not None
+        return await self._session.scalar(held(statement)) is not None
 
     async def upgrade_hash(self, account_id: UUID, *, old: str, new: str) -> None:
         """Replace a hash by a stronger one of the same password, unless the password was changed meanwhile."""

@@ -1,9 +1,9 @@
 """What repositories share: a session that somebody else commits, and upserts in the dialect at hand."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, true
+from sqlalchemy import ColumnElement, GenerativeSelect, and_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,8 @@ from app.core.callers import Caller
 from app.core.clock import now
 from app.models.accounts import Account, Status
 from app.models.sessions import Session
+
+S = TypeVar("S", bound=GenerativeSelect)
 
 
 class Repository:
@@ -42,6 +44,11 @@ def lives(caller: Caller) -> ColumnElement[bool]:
         Account.id == Session.account_id,
         Account.status == Status.ACTIVE,
     )
+
+
+def held(statement: S) -> S:
+    """Lock the statement's accounts: against other writers, not against rows that refer to them."""
+    return statement.with_for_update(of=Account, key_share=True)
 
 
 def through_session(caller: Caller, listing: Any) -> Any:

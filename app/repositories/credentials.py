@@ -14,7 +14,7 @@ from app.models.accounts import Account
 from app.models.credentials import OPEN, Credential, CredentialChange, State
 from app.models.sessions import Session
 from app.models.verification import Challenge
-from app.repositories.base import Repository, lives
+from app.repositories.base import Repository, held, lives
 
 Step = tuple[CredentialChange, Challenge]
 
@@ -27,10 +27,13 @@ class CredentialChangeRepository(Repository):
         """Let the "one open flow" constraint speak now."""
         await self._session.flush()
 
-    async def own(self, caller: Caller, change_id: UUID) -> tuple[Account, CredentialChange, Challenge]:
-        """One of the caller's; raises SessionEnded, and NotFound for anybody else's."""
+    async def own(
+        self, caller: Caller, change_id: UUID, *, hold: bool = False
+    ) -> tuple[Account, CredentialChange, Challenge]:
+        """One of the caller's (`hold`: and the account); raises SessionEnded, and NotFound for anybody else's."""
         mine = and_(CredentialChange.account_id == Account.id, CredentialChange.id == change_id)
-        row = (await self._session.execute(_with_account(caller, mine))).one_or_none()
+        statement = _with_account(caller, mine)
+        row = (await self._session.execute(held(statement) if hold else statement)).one_or_none()
         if row is None:
             raise SessionEnded
         if row[1] is None:
@@ -103,9 +106,8 @@ class CredentialChangeRepository(Repository):
         )
 
     async def by_undo_hash(self, undo_hash: bytes) -> CredentialChange | None:
-        return await self._session.scalar(
-            select(CredentialChange).where(CredentialChange.undo_hash == undo_hash).with_for_update()
-        )
+        statement = select(CredentialChange).where(CredentialChange.undo_hash == undo_hash)
+        return await self._session.scalar(statement.execution_options(populate_existing=True))
 
     async def undo(self, change: CredentialChange) -> bool:
         """Mark it undone, and with it the right to undo what came after it."""

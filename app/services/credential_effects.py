@@ -24,7 +24,7 @@ _CHANGED = {Credential.EMAIL: Action.EMAIL_CHANGED, Credential.PHONE: Action.PHO
 
 
 class CredentialEffects:
-    """Works inside the caller's transaction. The account's row is always locked first, so that two never deadlock."""
+    """Works inside the caller's transaction."""
 
     def __init__(self, *, limits: Limits, access: Access, notices: Notices, verification: Verification) -> None:
         self.access = access
@@ -103,8 +103,8 @@ class CredentialEffects:
         """The current contact is lost: it is told, and may cancel until the change takes effect."""
         at, cancel = now(), crypto.random_token()
         effective_at = at + timedelta(hours=self._limits.lost_contact_wait_hours)
-        account = await uow.accounts.get_one(change.account_id)
-        if account.credentials_version != change.base_version:
+        account = await uow.accounts.hold(change.account_id)
+        if account is None or account.credentials_version != change.base_version:
             raise CredentialsMoved
         await self.verification.consume(uow, proof)
         waiting = await uow.changes.advance(

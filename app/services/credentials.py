@@ -61,7 +61,7 @@ class CredentialService:
         """Send a code to the contact that proves the holder. Raises ChangeOpen, ChangeHeld, NoOtherCredential."""
         at = now()
         async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
+            account = await uow.accounts.through_session(caller, hold=True)
             await uow.changes.cancel_dead(account.id, credential, flow_tries=self._limits.flow_tries, at=at)
             await self._refuse_held(uow, account.id, credential, at)
             current = _value(account, credential)
@@ -106,6 +106,7 @@ class CredentialService:
         if change.proven_at is None or change.proven_at + self._limits.proof_life <= at:
             raise ChangeExpired
         async with self.uow() as uow:
+            await uow.accounts.hold(account.id)
             challenge = await self.effects.ask_new(uow, account, change, value, caller.origin, after=before)
             moved = await uow.changes.advance(
                 change.id,
@@ -159,7 +160,7 @@ class CredentialService:
     async def cancel(self, *, caller: Caller, change_id: UUID) -> None:
         """Any session of the account may. Raises WrongState when it is over already."""
         async with self.uow() as uow:
-            account, change, challenge = await uow.changes.own(caller, change_id)
+            account, change, challenge = await uow.changes.own(caller, change_id, hold=True)
             if not await uow.changes.cancel(change.id):
                 raise WrongState
             await uow.challenges.close_slot(challenge.slot, now())
@@ -178,6 +179,7 @@ class CredentialService:
         at = now()
         fresh_until = min(change.expires_at, at + self._limits.proof_life)
         async with self.uow() as uow:
+            await uow.accounts.hold(change.account_id)
             await self.verification.consume(uow, challenge)
             moved = await uow.changes.advance(
                 change.id, State.VERIFY_CURRENT, at, state=State.PROPOSE, proven_at=at, expires_at=fresh_until
@@ -211,8 +213,8 @@ class CredentialService:
     @retried
     async def _cancel(self, change: CredentialChange, origin: Origin | None) -> None:
         async with self.uow() as uow:
-            account = await uow.accounts.get_one(change.account_id)
-            if await uow.changes.cancel(change.id):
+            account = await uow.accounts.hold(change.account_id)
+            if account is not None and await uow.changes.cancel(change.id):
                 await self.effects.cancelled(uow, account, change, origin=origin)
 
     @retried

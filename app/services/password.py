@@ -84,6 +84,7 @@ class PasswordService:
         account = await self._count_try(caller)
         if not await self.hasher.verify(current, account.password_hash):
             raise WrongPassword
+        await self._give_back(account)
         await self._refuse(account, new)
         hashed = await self.hasher.hash(new)
         await self._set(account, hashed, Action.PASSWORD_CHANGED, origin=caller.origin, keep=caller.session_id)
@@ -92,7 +93,7 @@ class PasswordService:
     async def request_first(self, *, caller: Caller, credential: Credential) -> Sent:
         """Send a code to a contact of an account that has no password. Raises PasswordExists, NoOtherCredential."""
         async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
+            account = await uow.accounts.through_session(caller, hold=True)
             address = account.email if credential is Credential.EMAIL else account.phone
             if account.has_password:
                 raise PasswordExists
@@ -166,6 +167,12 @@ class PasswordService:
             )
         return account
 
+    @retried
+    async def _give_back(self, account: Account) -> None:
+        """The guess was none: it was right."""
+        async with self.uow() as uow:
+            await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
+
     async def _refuse(self, account: Account, new: str) -> None:
         """Raises PasswordRefused for a common, guessable or unchanged password."""
         _refuse_weak(new, words=(account.username, account.email, account.company_name))
@@ -190,8 +197,6 @@ class PasswordService:
                 raise CredentialsMoved
             if proof is not None:
                 await self.verification.consume(uow, proof)
-            else:
-                await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
             await self.throttling.forgive(uow, account)
             await self.access.shut(uow, account.id, reason=Ending.PASSWORD_CHANGED, keep=keep)
             record(uow, action, account.id, origin=origin, session_id=keep, actor=Actor.HOLDER)

@@ -34,13 +34,14 @@ class ReversalService:
         Raises ReversalExpired for a token that is unknown, used or too old, EmailTaken and PhoneTaken.
         """
         async with self.uow() as uow:
-            change = await uow.changes.by_undo_hash(digest(token))
-            if change is None or change.undo_expires_at is None or change.undo_expires_at <= now():
+            named = await uow.changes.by_undo_hash(digest(token))
+            account = await uow.accounts.hold(named.account_id) if named else None
+            change = await uow.changes.by_undo_hash(digest(token))  # as it is now that nobody else can move it
+            if account is None or change is None or change.undo_expires_at is None or change.undo_expires_at <= now():
                 raise ReversalExpired
             if change.state == State.COMPLETED:
                 await self.effects.restore(uow, change, origin=origin)
                 return Reversal(change.credential, State.UNDONE)
-            account = await uow.accounts.get_one(change.account_id)
             await self.effects.cancelled(uow, account, change, origin=origin)
             await uow.changes.cancel(change.id)
             # Whoever said that this contact is lost was wrong, or lied: that session goes.

@@ -105,7 +105,6 @@ class SessionService:
             _refuse_inactive(account)
             return await self.access.open(uow, account, method=Method.TICKET, delivery=delivery, origin=origin)
 
-    @retried
     async def refresh(self, *, token: str, origin: Origin) -> Grant:
         """Exchange the refresh token for the next one and an access token.
 
@@ -115,33 +114,14 @@ class SessionService:
         session_id = self.access.refresh_tokens.session_of(token)
         if session_id is None:
             raise InvalidRefreshToken
-        async with self.uow() as uow:
-            found = await uow.sessions.with_account(session_id)
-            if found is None or not _may_refresh(*found):
-                raise InvalidRefreshToken
-            session, old, at = found[0], digest(token), now()
-            following = self.access.refresh_tokens.mint(session_id)
-            if await uow.sessions.rotate(
-                session,
-                old=old,
-                new=digest(following),
-                successor=self.access.refresh_tokens.hand_over(token, following),
-                at=at,
-                idle_until=at + self.access.idle,
-            ):
-                return self.access.grant(session, following)
-            session = await uow.sessions.reload(session)
-            if session.ended_at is None and self._is_repeat(session, old, at) and session.successor:
-                return self.access.grant(session, self.access.refresh_tokens.take_over(token, session.successor))
-            if await self.access.end(uow, session.account_id, reason=Ending.TOKEN_REUSED, only=session_id):
-                record(
-                    uow,
-                    Action.TOKEN_REUSED,
-                    session.account_id,
-                    origin=origin,
-                    session_id=session_id,
-                    actor=Actor.UNKNOWN,
-                )
+        session, following = await self._rotate(session_id, token)
+        if following is not None:
+            return self.access.grant(session, following)
+        if session.ended_at is not None:
+            raise InvalidRefreshToken
+        if session.previous_hash == digest(token) and session.successor and self._is_fresh(session):
+            return self.access.grant(session, self.access.refresh_tokens.take_over(token, session.successor))
+        await self._end_reused(session, origin)
         raise InvalidRefreshToken
 
     async def page(self, *, caller: Caller, cursor: UUID | None, limit: int) -> list[SessionView]:
@@ -163,7 +143,7 @@ class SessionService:
     @retried
     async def end_others(self, *, caller: Caller) -> None:
         async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
+            account = await uow.accounts.through_session(caller, hold=True)
             await self.access.end(uow, account.id, reason=Ending.ENDED_BY_HOLDER, keep=caller.session_id)
             record(uow, Action.OTHERS_LOGGED_OUT, account.id, origin=caller.origin, session_id=caller.session_id)
 
@@ -175,9 +155,9 @@ class SessionService:
 
     async def _end_one(self, caller: Caller, session_id: UUID, reason: Ending) -> None:
         async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
+            account = await uow.accounts.through_session(caller, hold=True)
             if not await self.access.end(uow, account.id, reason=reason, only=session_id):
-                raise NotFound
+                raise SessionEnded if session_id == caller.session_id else NotFound
             record(uow, Action.LOGGED_OUT, account.id, origin=caller.origin, session_id=session_id)
 
     @retried
@@ -185,10 +165,9 @@ class SessionService:
         typed = self.codes.read(identifier)
         async with self.uow() as uow:
             found = await uow.accounts.find(typed, ip=origin.ip, since=self.codes.known_since)
-            key = self.throttling.key(typed, found)
-            await self.throttling.count(uow, key)
-            account = found.account
+            account, key = found.account, self.throttling.key(typed, found)
             failures = await uow.accounts.count_failure(account.id if account else UUID(int=0))
+            await self.throttling.count(uow, key)
         takes = failures is not None and self.throttling.takes_passwords(failures)
         usable = account is not None and account.has_password and account.status != Status.CLOSED and takes
         return _Attempt(account if takes else None, key, account.password_hash if account and usable else None)
@@ -218,18 +197,50 @@ class SessionService:
     @retried
     async def _admit_by_code(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant:
         async with self.uow() as uow:
+            account = await uow.accounts.hold(challenge.account_id) if challenge.account_id else None
             await self.verification.consume(uow, challenge)
-            account = await uow.accounts.get(challenge.account_id) if challenge.account_id else None
             if account is None:
                 raise InvalidCredentials
             _refuse_inactive(account)
             await self.throttling.forgive(uow, account)
             return await self.access.open(uow, account, method=Method.CODE, delivery=delivery, origin=origin)
 
-    def _is_repeat(self, session: Session, old: bytes, at: datetime) -> bool:
-        return (
-            session.previous_hash == old and session.rotated_at is not None and at <= session.rotated_at + self._grace
-        )
+    @retried
+    async def _rotate(self, session_id: UUID, token: str) -> tuple[Session, str | None]:
+        """Exchange the token, if it is the one in force: the session and the next token, None if it was not."""
+        async with self.uow() as uow:
+            found = await uow.sessions.with_account(session_id)
+            if found is None or not _may_refresh(*found):
+                raise InvalidRefreshToken
+            session, at = found[0], now()
+            following = self.access.refresh_tokens.mint(session_id)
+            rotated = await uow.sessions.rotate(
+                session,
+                old=digest(token),
+                new=digest(following),
+                successor=self.access.refresh_tokens.hand_over(token, following),
+                at=at,
+                idle_until=at + self.access.idle,
+            )
+            return await uow.sessions.reload(session), following if rotated else None
+
+    @retried
+    async def _end_reused(self, session: Session, origin: Origin) -> None:
+        async with self.uow() as uow:
+            await uow.accounts.hold(session.account_id)
+            if await self.access.end(uow, session.account_id, reason=Ending.TOKEN_REUSED, only=session.id):
+                record(
+                    uow,
+                    Action.TOKEN_REUSED,
+                    session.account_id,
+                    origin=origin,
+                    session_id=session.id,
+                    actor=Actor.UNKNOWN,
+                )
+
+    def _is_fresh(self, session: Session) -> bool:
+        """Whether the answer to the exchange may have got lost on its way."""
+        return session.rotated_at is not None and now() <= session.rotated_at + self._grace
 
 
 def _may_refresh(session: Session, account: Account) -> bool:

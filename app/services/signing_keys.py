@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from app.core.clock import now
-from app.core.crypto import Seal
+from app.core.crypto import Seal, Unreadable
 from app.core.errors import NotFound
 from app.core.tokens import BadToken, Claims, SigningKey, Tokens
 from app.models.sessions import StoredKey
@@ -22,7 +22,10 @@ _LOOK_AGAIN = 5.0  # seconds between looks for a key that a token names and we l
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """A key as an operator sees it; `state` is next, signing, verifying, retired or revoked."""
+    """A key as an operator sees it.
+
+    `state` is next, signing, verifying, retired, revoked, or unreadable: sealed with another secret than ours.
+    """
 
     kid: str
     state: str
@@ -42,8 +45,8 @@ class SigningKeyService:
         """Take the keys that are in the database now."""
         async with self.uow.reading() as uow:
             stored = await uow.signing_keys.all()
-        shown = [key for key, state in self._states(stored) if state not in ("retired", "revoked")]
-        self.tokens.load([self._open(key) for key in shown])
+        shown = [key for key, state in self._states(stored) if state in ("next", "signing", "verifying")]
+        self.tokens.load([opened for key in shown if (opened := self._open(key))])
 
     async def ensure(self) -> None:
         """Make the first key where there is none: development only."""
@@ -87,7 +90,7 @@ class SigningKeyService:
     def _states(self, stored: list[StoredKey]) -> list[tuple[StoredKey, str]]:
         """Each key with what it does now. The signing one is the latest that has begun."""
         at = now()
-        live = [key for key in stored if key.revoked_at is None]
+        live = [key for key in stored if key.revoked_at is None and self._open(key)]
         begun = [key for key in live if key.active_from <= at]
         states: dict[str, str] = {key.kid: "next" for key in live} | {
             key.kid: "verifying" if successor.active_from + self._linger > at else "retired"
@@ -95,10 +98,15 @@ class SigningKeyService:
         }
         if begun:
             states[begun[-1].kid] = "signing"
-        return [(key, states.get(key.kid, "revoked")) for key in stored]
+        return [(key, states.get(key.kid, "unreadable" if key.revoked_at is None else "revoked")) for key in stored]
 
-    def _open(self, key: StoredKey) -> SigningKey:
-        return SigningKey(key.kid, self._seal.open(key.sealed_pem, bound=_place(key.kid)), key.active_from)
+    def _open(self, key: StoredKey) -> SigningKey | None:
+        """None for a key that was sealed with another secret: it can only be replaced."""
+        try:
+            pem = self._seal.open(key.sealed_pem, bound=_place(key.kid))
+        except Unreadable:
+            return None
+        return SigningKey(key.kid, pem, key.active_from)
 
 
 def _place(kid: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 
 from app.core import ids
 from app.core.clock import now
+from app.core.crypto import Unreadable
 from app.core.telemetry import DELIVERY_SECONDS, MESSAGES
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
@@ -89,13 +90,17 @@ class OutboxWorker:
         """Raises PermanentFailure and TemporaryFailure and nothing else; never outlasts the lease."""
         if message.channel == Channel.NONE:
             return
+        try:
+            params = self._notices.params_of(message)
+        except Unreadable:  # sealed with another secret: it will never open
+            raise PermanentFailure("unreadable") from None
         letter = Message(
             id=ids.show(ids.MESSAGE, message.id),
             channel=message.channel,
             to=message.to,
             template=message.template,
             locale=message.locale,
-            params=self._notices.params_of(message),
+            params=params,
         )
         try:
             with DELIVERY_SECONDS.labels(message.channel).time():
