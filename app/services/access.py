@@ -71,6 +71,7 @@ class Access:
 
     def grant(self, session: Session, refresh_token: str) -> Grant:
         """A fresh access token beside the refresh token now in force."""
+        at = now()
         return Grant(
             account_id=session.account_id,
             session_id=session.id,
@@ -79,7 +80,7 @@ class Access:
             ),
             expires_in=self.tokens.life_seconds,
             refresh_token=refresh_token,
-            refresh_life=int((min(now() + self.idle, session.final_at) - now()).total_seconds()),
+            refresh_life=int((min(at + self.idle, session.final_at) - at).total_seconds()),
             delivery=Delivery(session.delivery),
         )
 

@@ -86,10 +86,15 @@ def _username(text: str) -> str:
     return text
 
 
-def _new_password(text: str) -> str:
-    prepared = prepare(text)
-    if any(unicodedata.category(letter) == "Cs" or letter == "\0" for letter in prepared):
+def _password(text: str) -> str:
+    """Any character but those that cannot be hashed the same everywhere."""
+    if any(unicodedata.category(letter) == "Cs" or letter == "\0" for letter in text):
         raise _refuse("forbidden_character")
+    return text
+
+
+def _new_password(text: str) -> str:
+    prepared = prepare(_password(text))
     if len(prepared) < _SHORTEST_PASSWORD:
         raise _refuse("password_too_short")
     if len(prepared) > _LONGEST_PASSWORD:
@@ -144,7 +149,7 @@ NewPassword = Annotated[
     WithJsonSchema({"type": "string", "format": "password", "minLength": 8, "maxLength": 128}),
 ]
 Password = Annotated[
-    str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"}), AfterValidator(_typed)
+    str, Field(min_length=1, max_length=1024, json_schema_extra={"format": "password"}), AfterValidator(_password)
 ]
 Token = Annotated[str, Field(min_length=20, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 Industry = Annotated[str, Field(pattern=r"^[A-T]$"), _known(reference.is_industry, "unknown_industry")]
