@@ -52,6 +52,7 @@ _PROBLEM = {
             },
         },
         "tries_left": {"type": "integer", "description": "For `wrong_code`."},
+        "held_until": {"type": "string", "format": "date-time", "description": "For `change_held`."},
         "checks": {
             "type": "object",
             "description": "For `not_ready`: which checks hold.",

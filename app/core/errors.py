@@ -87,7 +87,7 @@ class InvalidRefreshToken(Unauthenticated):
 
 
 class Forbidden(AppError):
-    status, code = 403, "forbidden"
+    status: ClassVar[int] = 403
 
 
 class AccountSuspended(Forbidden):
@@ -127,7 +127,17 @@ class ChangeOpen(Conflict):
 
 
 class ChangeHeld(Conflict):
+    """The credential was replaced a short while ago; it may change again at `held_until`."""
+
     code = "change_held"
+
+    def __init__(self, held_until: datetime) -> None:
+        super().__init__()
+        self.held_until = held_until
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"held_until": self.held_until.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
 
 class WrongState(Conflict):

@@ -242,8 +242,9 @@ class CredentialService:
 
     async def _refuse_held(self, uow: Work, account_id: UUID, credential: Credential, at: datetime) -> None:
         last = await uow.changes.last_replaced(account_id, credential)
-        if last is not None and last + timedelta(hours=self._limits.change_hold_hours) > at:
-            raise ChangeHeld
+        until = last + timedelta(hours=self._limits.change_hold_hours) if last else at
+        if until > at:
+            raise ChangeHeld(until)
 
     def _ask_current(
         self, account: Account, credential: Credential, proof: Proof, prover: str, expires_at: datetime
