@@ -32,7 +32,6 @@ FROZEN = [
     "credentials_moved",
     "database_unavailable",
     "email_taken",
-    "forbidden",
     "idempotency_key_reused",
     "internal_error",
     "invalid_credentials",

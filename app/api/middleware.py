@@ -25,6 +25,10 @@ _SECURITY = {  # OWASP Secure Headers Project; an API is never framed, sniffed o
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _CSP = "default-src 'none'; frame-ancestors 'none'"
+_CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry inline scripts
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "worker-src blob:; frame-ancestors 'none'"
+)
 
 log = structlog.get_logger()
 
@@ -81,7 +85,8 @@ class _Answer:
             headers["X-Request-Id"] = self._request_id
             for name, value in _SECURITY.items():
                 headers[name] = value
-            headers.setdefault("Content-Security-Policy", _CSP)
+            is_page = headers.get("content-type", "").startswith("text/html")
+            headers.setdefault("Content-Security-Policy", _CSP_OF_DOCS if is_page else _CSP)
             headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
 

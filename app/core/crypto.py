@@ -42,8 +42,11 @@ def b64(data: bytes) -> str:
 
 
 def unb64(text: str) -> bytes:
-    """Raise ValueError when `text` is not unpadded base64url of ASCII."""
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    """Raise ValueError for anything but the one spelling that `b64` gives."""
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if b64(data) != text:
+        raise ValueError("not unpadded base64url")
+    return data
 
 
 class Mac:

@@ -59,11 +59,11 @@ def async_url(url: str) -> URL:
 
 
 def open_engine(url: str, *, pool_size: int = 10, pooler: str = "none", timeout: float = 5) -> AsyncEngine:
-    """An engine; nothing is connected yet. `timeout` in seconds is for connecting and for waiting on the pool."""
+    """An engine; nothing is connected yet. `timeout` in seconds is for connecting, for the pool and for a statement."""
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, pool_size=pool_size, timeout=timeout)
-    arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout * 6}
+    arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     if mode := parsed.query.get("sslmode"):  # libpq's word, which asyncpg takes as `ssl`

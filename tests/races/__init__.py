@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import httpx
 from sqlalchemy import text
 
-from tests.support.api import Api
+from tests.support.api import Api, Holder
 
 Call = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+Body = Mapping[str, str | None]
 
 
 @dataclass
@@ -49,3 +50,17 @@ def assert_documented(api: Api, operation: str, answers: Iterable[httpx.Response
         assert str(answer.status_code) in responses, answer.text
         assert answer.is_success or outcome(answer) in codes, answer.text
         assert answer.status_code < 500, answer.text
+
+
+def send(method: str, url: str, holder: Holder | None = None, body: Body | None = None) -> Call:
+    headers = holder.auth if holder else None
+    return lambda client: client.request(method, url, json=body, headers=headers)
+
+
+def post(url: str, body: Body, holder: Holder | None = None) -> Call:
+    return send("POST", url, holder, body)
+
+
+def another(code: str, step: int) -> str:
+    """A wrong code, a different one for each step."""
+    return f"{(int(code) + step) % 1_000_000:06}"
