@@ -1,5 +1,6 @@
 """Email by SMTP (RFC 5321), one connection a message."""
 
+import ipaddress
 import re
 import ssl
 from email.headerregistry import Address
@@ -24,11 +25,19 @@ _ABOUT_THE_MESSAGE = (
 )
 
 
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 class SmtpNotifier:
     """Sends through one server: `smtp://user:pass@host:587` or `smtps://user:pass@host:465`.
 
-    `smtp` demands STARTTLS, so that codes and the password do not cross the network in the clear;
-    `?starttls=never` says that plaintext is meant (a relay on the same host). Certificates are checked.
+    `smtp` demands STARTTLS, so that codes and the password do not cross a network in the clear. A relay on the same
+    host is the exception: plain on a loopback address. `?starttls=always` or `never` says otherwise. Certificates are
+    checked.
     User and password are percent-decoded. `timeout` is in seconds, for each step of the conversation.
     """
 
@@ -38,7 +47,8 @@ class SmtpNotifier:
             port = parts.port
         except ValueError:
             raise ValueError("the SMTP URL cannot be read") from None
-        starttls = parse_qs(parts.query).get("starttls", ["always"])[-1]
+        usual = "never" if _is_loopback(parts.hostname) else "always"
+        starttls = parse_qs(parts.query).get("starttls", [usual])[-1]
         if parts.scheme not in _PORTS or not parts.hostname or starttls not in {"always", "never"}:
             raise ValueError("the SMTP URL is not like smtp://user:password@host:port")
         self._host = parts.hostname

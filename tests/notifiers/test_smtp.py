@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -263,9 +264,26 @@ async def test_a_server_that_does_not_speak_smtp_is_temporary(greeting: bytes | 
     assert failure.value.reason == reason
 
 
+async def test_a_relay_on_the_same_host_is_spoken_to_in_the_clear(inbox: Inbox) -> None:
+    with serving(inbox) as port:
+        await SmtpNotifier(f"smtp://{HOST}:{port}", SENDER, timeout=5).send(message())
+    assert len(inbox.envelopes) == 1
+
+
+async def test_starttls_is_demanded_of_every_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    demanded: list[object] = []
+
+    async def send(*_: object, start_tls: bool, **__: object) -> None:
+        demanded.append(start_tls)
+
+    monkeypatch.setattr(aiosmtplib, "send", send)
+    await SmtpNotifier("smtp://mail.example.com", SENDER, timeout=5).send(message())
+    assert demanded == [True]
+
+
 async def test_nothing_is_sent_when_the_server_offers_no_starttls(inbox: Inbox) -> None:
     with serving(inbox) as port, pytest.raises(TemporaryFailure, match=r"^conversation$"):
-        await SmtpNotifier(f"smtp://{HOST}:{port}", SENDER, timeout=5).send(message())
+        await SmtpNotifier(f"smtp://{HOST}:{port}?starttls=always", SENDER, timeout=5).send(message())
     assert inbox.envelopes == []
 
 
@@ -274,7 +292,7 @@ async def test_user_and_password_are_decoded_and_go_over_starttls(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with serving(inbox, tls_context=tls, require_starttls=True, authenticator=inbox.authenticate) as port:
-        url = f"smtp://mail%40guance.example:p%40ss%3Aword%2F1@{HOST}:{port}"
+        url = f"smtp://mail%40guance.example:p%40ss%3Aword%2F1@{HOST}:{port}?starttls=always"
         await SmtpNotifier(url, SENDER, timeout=5).send(message())
     assert inbox.logins == [(b"mail@guance.example", b"p@ss:word/1")]
     assert len(inbox.envelopes) == 1
@@ -285,7 +303,7 @@ async def test_a_refused_login_is_temporary_since_the_settings_can_be_mended(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with serving(inbox, tls_context=tls, authenticator=inbox.authenticate) as port:
-        notifier = SmtpNotifier(f"smtp://user:wrong@{HOST}:{port}", SENDER, timeout=5)
+        notifier = SmtpNotifier(f"smtp://user:wrong@{HOST}:{port}?starttls=always", SENDER, timeout=5)
         with pytest.raises(TemporaryFailure, match=r"^login$"):
             await notifier.send(message())
     assert inbox.envelopes == []
@@ -304,7 +322,7 @@ async def test_smtps_speaks_tls_from_the_start(
 async def test_a_certificate_that_nobody_vouches_for_is_refused(inbox: Inbox, tls: ssl.SSLContext, scheme: str) -> None:
     option = {"smtp": "tls_context", "smtps": "ssl_context"}[scheme]
     with serving(inbox, **{option: tls}) as port:
-        notifier = SmtpNotifier(f"{scheme}://{HOST}:{port}", SENDER, timeout=5)
+        notifier = SmtpNotifier(f"{scheme}://{HOST}:{port}?starttls=always", SENDER, timeout=5)
         with pytest.raises(TemporaryFailure) as failure:
             await notifier.send(message())
     assert failure.value.reason in {"tls", "connect"}
