@@ -1,7 +1,6 @@
 """The application: what surrounds it, what it answers with, what it is made of."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -70,7 +69,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _load_keys(container: Container) -> None:
-    """A database that is away now does not keep the server from starting: it is not ready until it has keys."""
+    """A database that is away now does not keep the server from starting: it is not ready until it has keys.
+
+    In development it makes its first key itself.
+    """
     try:
         await (container.keys.ensure() if container.settings.is_development else container.keys.reload())
     except AppError:
@@ -81,5 +83,4 @@ async def _follow_keys(container: Container) -> None:
     """Take the keys that another process makes, and the change of the signing one."""
     while True:
         await asyncio.sleep(_KEYS_EVERY if container.tokens.ready else 1)
-        with contextlib.suppress(AppError):
-            await container.keys.reload()
+        await _load_keys(container)

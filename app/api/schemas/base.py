@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from app.core import ids, reference
@@ -52,7 +61,7 @@ def _readable(*, lines: bool) -> AfterValidator:
 
 
 def _length(shortest: int, longest: int) -> AfterValidator:
-    """Checked again after trimming; the plain bounds stand in the schema."""
+    """Checked again after normalising, which may lengthen: columns have their bounds too."""
 
     def check(text: str) -> str:
         if len(text) < shortest:
@@ -118,10 +127,13 @@ def _typed(text: str) -> str:
     return text
 
 
+def _bounds(shortest: int, longest: int) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
+
+
 def text(shortest: int, longest: int, *, lines: bool = False) -> tuple[Any, ...]:
     """The validators of a text of `shortest` to `longest` characters."""
-    bounds = Field(min_length=shortest, max_length=longest)
-    return BeforeValidator(_trim), bounds, _readable(lines=lines), _length(shortest, longest)
+    return _bounds(shortest, longest), _readable(lines=lines), _length(shortest, longest)
 
 
 CompanyName = Annotated[str, *text(2, 128)]
@@ -139,9 +151,9 @@ Email = Annotated[
     AfterValidator(_email),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
-Phone = Annotated[str, BeforeValidator(_trim), Field(min_length=4, max_length=32), AfterValidator(_typed)]
-Identifier = Annotated[str, BeforeValidator(_trim), Field(min_length=1, max_length=254), AfterValidator(_typed)]
-Contact = Annotated[str, BeforeValidator(_trim), Field(min_length=3, max_length=254), AfterValidator(_typed)]
+Phone = Annotated[str, _bounds(4, 32), AfterValidator(_typed)]
+Identifier = Annotated[str, _bounds(1, 254), AfterValidator(_typed)]
+Contact = Annotated[str, _bounds(3, 254), AfterValidator(_typed)]
 Code = Annotated[str, BeforeValidator(_digits), Field(pattern=r"^[0-9]{6}$")]
 NewPassword = Annotated[
     str,
