@@ -1,6 +1,6 @@
 """SQL that forgets what is no longer needed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, or_
 
@@ -14,6 +14,9 @@ from app.models.verification import Budget, Challenge
 from app.repositories.base import Repository
 
 
+_UNCONFIRMED = timedelta(days=1)  # who did not confirm is no customer: nothing of them is kept longer
+
+
 class CleanupRepository(Repository):
     async def forget(self, *, at: datetime, before: datetime, sessions_before: datetime) -> dict[str, int]:
         """Delete what expired: counters at `at`, finished flows and messages `before`, sessions `sessions_before`."""
@@ -23,7 +26,7 @@ class CleanupRepository(Repository):
             "budgets": delete(Budget).where(Budget.expires_at <= at),
             "login_throttles": delete(LoginThrottle).where(LoginThrottle.expires_at <= at),
             "idempotent_answers": delete(IdempotentAnswer).where(IdempotentAnswer.expires_at <= at),
-            "registrations": delete(Registration).where(Registration.expires_at < before),
+            "registrations": delete(Registration).where(Registration.expires_at < at - _UNCONFIRMED),
             "credential_changes": delete(CredentialChange).where(
                 CredentialChange.expires_at < before, CredentialChange.state != "waiting", over
             ),

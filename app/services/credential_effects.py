@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from app.core import crypto, ids, masking
 from app.core.callers import Origin
@@ -120,7 +121,7 @@ class CredentialEffects:
         if waiting is None:
             raise WrongState
         self._record(uow, Action.CHANGE_WAITING, change, origin)
-        params = {"effective_at": f"{effective_at:%Y-%m-%d %H:%M} UTC", "link": self.notices.undo_link(cancel)}
+        params = {"effective_at": _local(effective_at, account), "link": self.notices.undo_link(cancel)}
         self._tell_old(uow, account, change, "credential_change_waiting", params, token=cancel)
         return waiting
 
@@ -202,3 +203,8 @@ class CredentialEffects:
         shown = {name: value for name, value in params.items() if name != "link"}
         secrets = {"token": token, "link": params["link"]} if token else None
         self.notices.write(uow, Contact.of(to), template, account.locale, named | shown, secrets=secrets)
+
+
+def _local(moment: datetime, account: Account) -> str:
+    """As the holder's clock shows it, with the zone named."""
+    return f"{moment.astimezone(ZoneInfo(account.time_zone)):%Y-%m-%d %H:%M} ({account.time_zone})"
