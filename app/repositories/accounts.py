@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from app.core.callers import Caller
 from app.core.contacts import Identifier, Kind, email_key
-from app.core.errors import SessionEnded
+from app.core.errors import EmailTaken, PhoneTaken, SessionEnded
 from app.models.accounts import Account, Status
 from app.models.credentials import Credential
 from app.models.sessions import Session
@@ -93,6 +93,13 @@ class AccountRepository(Repository):
 
     async def is_username_taken(self, username_key: str) -> bool:
         return bool(await self._session.scalar(select(exists().where(Account.username_key == username_key))))
+
+    async def refuse_taken(self, credential: Credential, value: str) -> None:
+        """Raises EmailTaken or PhoneTaken when an account has the value. A courtesy: the unique index decides."""
+        is_email = credential is Credential.EMAIL
+        owned = Account.email_key == email_key(value) if is_email else Account.phone == value
+        if await self._session.scalar(select(exists().where(owned))):
+            raise EmailTaken if is_email else PhoneTaken
 
     async def edit_profile(self, account_id: UUID, version: int, values: Mapping[str, object]) -> bool:
         """Write the values if the profile is still at `version`."""

@@ -13,7 +13,6 @@ from app.models.throttles import LoginThrottle
 from app.models.verification import Budget, Challenge
 from app.repositories.base import Repository
 
-
 _UNCONFIRMED = timedelta(days=1)  # who did not confirm is no customer: nothing of them is kept longer
 
 

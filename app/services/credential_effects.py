@@ -93,7 +93,7 @@ class CredentialEffects:
         if done is None:
             raise WrongState
         await self.access.shut(uow, change.account_id, reason=Ending.CREDENTIAL_CHANGED, keep=change.session_id)
-        self._record(uow, _CHANGED[credential], change, origin)
+        self._record(uow, _CHANGED[credential], change, origin, session_id=change.session_id if origin else None)
         account = await uow.accounts.get_one(change.account_id)
         undo_params = {"hours": str(self._limits.undo_hours), "link": self.notices.undo_link(undo)}
         self._tell_old(uow, account, change, "credential_changed_old", undo_params, token=undo)
@@ -101,12 +101,16 @@ class CredentialEffects:
         return done
 
     async def wait(self, uow: Work, change: CredentialChange, *, proof: Challenge, origin: Origin) -> CredentialChange:
-        """The current contact is lost: it is told, and may cancel until the change takes effect."""
+        """The current contact is lost: it is told, and may cancel until the change takes effect.
+
+        Raises EmailTaken, PhoneTaken, CredentialsMoved, CodeUsed and WrongState.
+        """
         at, cancel = now(), crypto.random_token()
         effective_at = at + timedelta(hours=self._limits.lost_contact_wait_hours)
         account = await uow.accounts.hold(change.account_id)
         if account is None or account.credentials_version != change.base_version:
             raise CredentialsMoved
+        await uow.accounts.refuse_taken(Credential(change.credential), str(change.new_value))
         await self.verification.consume(uow, proof)
         waiting = await uow.changes.advance(
             change.id,
@@ -120,14 +124,16 @@ class CredentialEffects:
         )
         if waiting is None:
             raise WrongState
-        self._record(uow, Action.CHANGE_WAITING, change, origin)
+        self._record(uow, Action.CHANGE_WAITING, change, origin, session_id=change.session_id)
         params = {"effective_at": _local(effective_at, account), "link": self.notices.undo_link(cancel)}
         self._tell_old(uow, account, change, "credential_change_waiting", params, token=cancel)
         return waiting
 
-    async def cancelled(self, uow: Work, account: Account, change: CredentialChange, *, origin: Origin | None) -> None:
-        """A change came to nothing: the trail says so, and the old contact if it was told to wait."""
-        self._record(uow, Action.CHANGE_CANCELLED, change, origin)
+    async def cancelled(
+        self, uow: Work, account: Account, change: CredentialChange, *, origin: Origin | None, session_id: UUID | None
+    ) -> None:
+        """A change came to nothing: the trail says so (and who did it), and the old contact if it was told to wait."""
+        self._record(uow, Action.CHANGE_CANCELLED, change, origin, session_id=session_id)
         if change.state == State.WAITING:
             self._tell_old(uow, account, change, "credential_change_cancelled", {})
 
@@ -138,7 +144,7 @@ class CredentialEffects:
             raise WrongState
         await uow.accounts.revoke_password(change.account_id)
         await self.access.shut(uow, change.account_id, reason=Ending.CHANGE_UNDONE, keep=None)
-        self._record(uow, Action.CHANGE_UNDONE, change, origin, undone=True)
+        self._record(uow, Action.CHANGE_UNDONE, change, origin, session_id=None, undone=True)
         account = await uow.accounts.get_one(change.account_id)
         self._tell_old(uow, account, change, "credential_change_undone", {})
         self._tell(uow, account, change, "credential_change_undone", {}, to=str(change.new_value))
@@ -157,7 +163,14 @@ class CredentialEffects:
             raise CredentialsMoved
 
     def _record(
-        self, uow: Work, action: Action, change: CredentialChange, origin: Origin | None, *, undone: bool = False
+        self,
+        uow: Work,
+        action: Action,
+        change: CredentialChange,
+        origin: Origin | None,
+        *,
+        session_id: UUID | None,
+        undone: bool = False,
     ) -> None:
         old, new = masking.contact(change.old_value), masking.contact(change.new_value)
         record(
@@ -165,7 +178,7 @@ class CredentialEffects:
             action,
             change.account_id,
             origin=origin,
-            session_id=None if undone or origin is None else change.session_id,
+            session_id=session_id,
             actor=Actor.HOLDER if origin else Actor.SYSTEM,
             old=new if undone else old,
             new=old if undone else new,

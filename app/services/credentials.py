@@ -164,7 +164,7 @@ class CredentialService:
             if not await uow.changes.cancel(change.id):
                 raise WrongState
             await uow.challenges.close_slot(challenge.slot, now())
-            await self.effects.cancelled(uow, account, change, origin=caller.origin)
+            await self.effects.cancelled(uow, account, change, origin=caller.origin, session_id=caller.session_id)
 
     async def apply_due(self, *, limit: int = 100) -> int:
         """Let waiting changes take effect whose time has come; how many were looked at. The worker calls it."""
@@ -215,7 +215,8 @@ class CredentialService:
         async with self.uow() as uow:
             account = await uow.accounts.hold(change.account_id)
             if account is not None and await uow.changes.cancel(change.id):
-                await self.effects.cancelled(uow, account, change, origin=origin)
+                by = change.session_id if origin else None
+                await self.effects.cancelled(uow, account, change, origin=origin, session_id=by)
 
     @retried
     async def _back_to_propose(self, change: CredentialChange) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 import httpx
 from sqlalchemy import text
 
+from app.core.database import async_url, open_engine
 from tests.support.api import Api, Holder
 
 Call = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
@@ -64,3 +66,13 @@ def post(url: str, body: Body, holder: Holder | None = None) -> Call:
 def another(code: str, step: int) -> str:
     """A wrong code, a different one for each step."""
     return f"{(int(code) + step) % 1_000_000:06}"
+
+
+async def create_database(server: str) -> str:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    name = f"races_{uuid4().hex}"
+    engine = open_engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return async_url(server).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
