@@ -20,6 +20,10 @@ class ChallengeRepository(Repository):
     async def get(self, challenge_id: UUID) -> Challenge | None:
         return await self._session.get(Challenge, challenge_id)
 
+    async def get_one(self, challenge_id: UUID) -> Challenge:
+        """As it is now, for an id that a row refers to."""
+        return await self._session.get_one(Challenge, challenge_id, populate_existing=True)
+
     async def close_slot(self, slot: bytes, at: datetime) -> None:
         """The codes before in this slot are good for nothing any more."""
         await self._changed(

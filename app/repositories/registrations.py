@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from app.models.accounts import Registration
-from app.models.verification import Challenge
 from app.repositories.base import Repository
 
 
@@ -13,6 +12,3 @@ class RegistrationRepository(Repository):
 
     async def get(self, registration_id: UUID) -> Registration | None:
         return await self._session.get(Registration, registration_id)
-
-    async def challenge_of(self, registration: Registration) -> Challenge:
-        return await self._session.get_one(Challenge, registration.challenge_id)

@@ -109,7 +109,7 @@ class AccountService:
         """Raises NotFound, RegistrationExpired, ResendTooSoon and TooManySends."""
         async with self.uow() as uow:
             registration = await self._live(uow, registration_id)
-            challenge = await uow.registrations.challenge_of(registration)
+            challenge = await uow.challenges.get_one(registration.challenge_id)
             letter = await self._letter(uow, registration)
             return self._sent(registration, await self.verification.send_again(uow, challenge, letter, origin))
 

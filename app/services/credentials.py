@@ -107,7 +107,9 @@ class CredentialService:
             raise ChangeExpired
         async with self.uow() as uow:
             await uow.accounts.hold(account.id)
-            challenge = await self.effects.ask_new(uow, account, change, value, caller.origin, after=before)
+            await uow.challenges.close_slot(before.slot, at)
+            spent = await uow.challenges.get_one(before.id)  # closed: no more tries can be made on it
+            challenge = await self.effects.ask_new(uow, account, change, value, caller.origin, after=spent)
             moved = await uow.changes.advance(
                 change.id,
                 State(change.state),
