@@ -44,7 +44,7 @@ class ChangeViews:
             id=change.id,
             credential=change.credential,
             proof=change.proof,
-            state=EXPIRED if self._is_over(change, challenge) else change.state,
+            state=EXPIRED if self.is_over(change, challenge) else change.state,
             new_value=masking.contact(change.new_value),
             sent_to=masking.contact(challenge.target) if asking else None,
             tries_left=self._verification.tries_left(challenge) if asking else None,
@@ -54,7 +54,7 @@ class ChangeViews:
             created_at=change.created_at,
         )
 
-    def _is_over(self, change: CredentialChange, challenge: Challenge) -> bool:
+    def is_over(self, change: CredentialChange, challenge: Challenge) -> bool:
         """Still written down as open, but its time or its tries are used up."""
         if change.state not in OPEN or change.state == State.WAITING:
             return False

@@ -103,7 +103,8 @@ class CredentialService:
         account, change, before = await self._step(caller, change_id, State.PROPOSE, State.VERIFY_NEW)
         value = self._read(account, Credential(change.credential), value)
         at = now()
-        if change.proven_at is None or change.proven_at + self._limits.proof_life <= at:
+        stale = change.proven_at is None or change.proven_at + self._limits.proof_life <= at
+        if stale or self.views.is_over(change, before):
             raise ChangeExpired
         async with self.uow() as uow:
             await uow.accounts.hold(account.id)
@@ -143,6 +144,8 @@ class CredentialService:
     async def send_again(self, *, caller: Caller, change_id: UUID) -> ChangeView:
         """Raises ResendTooSoon and TooManySends."""
         account, change, challenge = await self._step(caller, change_id, *_ASKING)
+        if self.views.is_over(change, challenge):  # no tries are left: another code would be of no use
+            raise ChangeExpired
         letter = _letter(account, Credential(change.credential), Proof(change.proof), State(change.state))
         async with self.uow() as uow:
             sent = await self.verification.send_again(uow, challenge, letter, caller.origin)
