@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException  # noqa: TID251 - what routing raises
 from starlette.routing import compile_path
 
-from app.api.operations import MEDIA_TYPE
+from app.api.answers import MEDIA_TYPE
 from app.api.texts import choose_locale, field_text, problem_text
 from app.core.errors import (
     AppError,

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.operations import example
+from app.api.answers import example
 from app.core import errors
 
 TITLE = "Guance Billing Center: account service"

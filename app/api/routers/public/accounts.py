@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from app.api.answers import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.deps import Accounts, Anonymous, Caller, Origin, hand_over
-from app.api.operations import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.routes import IdempotentRoute, Route
 from app.api.schemas.accounts import AccountOut, ConfirmRegistrationIn, RegistrationIn, SentOut, UsernameOut
 from app.api.schemas.base import RegistrationPath, Username

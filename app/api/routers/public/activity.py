@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
+from app.api.answers import LOGGED_IN, problems
 from app.api.deps import Activity, Caller, Page
-from app.api.operations import LOGGED_IN, problems
 from app.api.routes import Route
 from app.api.schemas.activity import ActivityOut, EntryOut
 

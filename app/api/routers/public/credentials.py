@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from app.api.answers import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.deps import Anonymous, Caller, Credentials, Origin, Reversals
-from app.api.operations import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.routes import IdempotentRoute
 from app.api.schemas.base import ChangePath
 from app.api.schemas.credentials import (

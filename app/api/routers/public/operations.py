@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.api.answers import problems
 from app.api.deps import container_of
-from app.api.operations import problems
 from app.api.routes import Route
 from app.api.schemas.operations import KeyOut, KeySetOut, LiveOut, ReadyOut
 from app.core import telemetry

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Body, Path
 from fastapi.openapi.models import Example
 from pydantic import Discriminator, Tag
 
+from app.api.answers import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.deps import Anonymous, Caller, Origin, Passwords
-from app.api.operations import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.routes import IdempotentRoute, Route
 from app.api.schemas.base import ResetPath
 from app.api.schemas.password import (

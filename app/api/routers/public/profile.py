@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from app.api.answers import LOGGED_IN, WITH_BODY, Responses, problems
 from app.api.deps import Caller, Profiles, Versions
-from app.api.operations import LOGGED_IN, WITH_BODY, Responses, problems
 from app.api.routes import Route
 from app.api.schemas.profile import ProfileOut, ProfilePatchIn, ReferenceOut, ReferencesOut
 from app.core import reference

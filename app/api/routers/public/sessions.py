@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Cookie, Path, Response
 from fastapi.openapi.models import Example
 
+from app.api.answers import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.deps import (
     REFRESH_COOKIE,
     REFRESH_PATH,
@@ -17,7 +18,6 @@ from app.api.deps import (
     hand_over,
 )
 from app.api.logins import log_in
-from app.api.operations import LIMITED, LOGGED_IN, WITH_BODY, problems
 from app.api.routes import IdempotentRoute, Route
 from app.api.schemas.base import SessionPath
 from app.api.schemas.sessions import (
