@@ -31,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
         telemetry={"logs": False},
+        redirect_slashes=False,  # an unknown path is 404; a redirect would name the host that the caller named
     )
     app.state.container = build(settings)
     app.openapi = lambda: openapi.cached_document(app)  # type: ignore[method-assign]

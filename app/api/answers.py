@@ -8,6 +8,7 @@ from app.core.errors import (
     AppError,
     BodyTooLarge,
     DatabaseUnavailable,
+    Internal,
     Invalid,
     InvalidToken,
     Malformed,
@@ -21,7 +22,7 @@ from app.core.errors import (
 Responses = dict[int | str, dict[str, Any]]
 MEDIA_TYPE = "application/problem+json"
 
-_ALWAYS: tuple[type[AppError], ...] = (DatabaseUnavailable, TransactionConflict)
+_ALWAYS: tuple[type[AppError], ...] = (Invalid, Internal, DatabaseUnavailable, TransactionConflict)
 WITH_BODY = (Malformed, BodyTooLarge, UnsupportedMediaType, Invalid)
 LOGGED_IN = (Unauthenticated, InvalidToken, SessionEnded)
 LIMITED = (TooMany,)
@@ -30,22 +31,36 @@ _PARAMS: Mapping[str, object] = {"tries_left": 4, "retry_after": 42, "reason": "
 
 def problems(*errors: type[AppError]) -> Responses:
     """The failures of an operation, one example each, grouped by status; those of every operation come with them."""
-    by_status: dict[int, list[type[AppError]]] = {}
-    kinds: tuple[type[AppError], ...] = (*errors, Invalid, *_ALWAYS)
-    for error in dict.fromkeys(kinds):
-        by_status.setdefault(error.status, []).append(error)
-    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+    kinds: tuple[type[AppError], ...] = (*errors, *_ALWAYS)
+    by_status: dict[int, list[str]] = {}
+    for kind in dict.fromkeys(kinds):
+        by_status.setdefault(kind.status, []).append(kind.code)
+    return {status: _response(status, codes) for status, codes in sorted(by_status.items())}
 
 
-def _response(kinds: list[type[AppError]]) -> dict[str, Any]:
-    codes = ", ".join(f"`{kind.code}`" for kind in kinds)
+def together(*parts: Responses) -> Responses:
+    """Failures declared in several places: one entry a status, with the codes of all."""
+    merged: Responses = {}
+    for part in parts:
+        for status, response in part.items():
+            before = _codes(merged.get(status, {}))
+            codes = list(dict.fromkeys([*before, *_codes(response)]))
+            merged[status] = _response(int(status), codes) if codes else response
+    return merged
+
+
+def _codes(response: dict[str, Any]) -> list[str]:
+    return list(response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}))
+
+
+def _response(status: int, codes: list[str]) -> dict[str, Any]:
     return {
-        "description": f"Problem: {codes}.",
-        "headers": _headers(kinds[0].status),
+        "description": f"Problem: {', '.join(f'`{code}`' for code in codes)}.",
+        "headers": _headers(status),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in kinds},
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
             }
         },
     }

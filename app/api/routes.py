@@ -9,13 +9,16 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
+from app.api.answers import problems, together
 from app.api.deps import caller_of, container_of
 from app.api.errors import problem
 from app.core.callers import Caller
 from app.core.errors import (
     AppError,
     FieldProblem,
+    IdempotencyKeyReused,
     Invalid,
+    RequestRunning,
     TooMany,
     Unauthenticated,
     Unavailable,
@@ -62,9 +65,10 @@ class IdempotentRoute(Route):
     """A route whose POST would hurt when repeated: with `Idempotency-Key` the same request gets the same answer."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
+        if set(options.get("methods") or ()) == {"POST"}:
+            options["openapi_extra"] = {"parameters": [_KEY_PARAMETER]}
+            options["responses"] = together(options["responses"], problems(IdempotencyKeyReused, RequestRunning))
         super().__init__(*arguments, **options)
-        if self.methods == {"POST"}:
-            self.openapi_extra = {"parameters": [_KEY_PARAMETER]}
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()

@@ -80,8 +80,9 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
 
 
 def _sqlite(url: URL, *, pool_size: int, timeout: float) -> AsyncEngine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    if not url.database or url.database == ":memory:":
+        raise ValueError("SQLite needs a file: connections do not share a database in memory")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=timeout)
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -18,6 +18,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 # Those that come with handlers of their own, or get them from their own configuration.
 _CHATTY = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "sqlalchemy", "sqlalchemy.engine", "alembic")
+# Whose DEBUG lines hold what was sent: SQL parameters, headers, mails.
+_TALKATIVE = ("aiosqlite", "asyncpg", "aiosmtplib", "httpcore", "hpack")
 
 REDACTED: Final = "[redacted]"
 _DEEP = 12  # levels; what is nested deeper, or in itself, is no log entry
@@ -78,6 +80,8 @@ def configure(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
 
 
