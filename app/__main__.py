@@ -4,21 +4,30 @@ import asyncio
 import json
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 import uvicorn
+from pydantic import ValidationError
 
 from app.api.openapi import document
+from app.api.texts import problem_text
 from app.api.wiring import Container, build
 from app.core import logging, migrations, telemetry
 from app.core.config import Settings, load, unknown_variables
+from app.core.errors import AppError
 from app.main import create_app
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Account service of the Guance Billing Center.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Account service of the Guance Billing Center.",
+)
 keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
@@ -73,7 +82,9 @@ def migrate(
 ) -> None:
     """Bring the database to the schema of this code."""
     if not check:
-        migrations.upgrade(_settings().database_url.get_secret_value())
+        settings = _settings()
+        with _told():
+            migrations.upgrade(settings.database_url.get_secret_value())
         return
 
     with tempfile.TemporaryDirectory() as folder:
@@ -130,11 +141,27 @@ def revoke(kid: str) -> None:
 
 
 def _settings() -> Settings:
-    settings = load()
+    """The settings of this process; what is wrong with them goes to stderr, a line each."""
+    try:
+        settings = load()
+    except ValueError as error:
+        for line in _complaints(error):
+            typer.echo(line, err=True)
+        raise typer.Exit(2) from None
     logging.configure(settings.log_level)
     if unknown := unknown_variables():
         log.warning("unknown_settings", names=unknown)
     return settings
+
+
+def _complaints(error: ValueError) -> list[str]:
+    """Names and reasons, never values: some are secrets."""
+    if not isinstance(error, ValidationError):
+        return [str(error)]
+    return [
+        f"GUANCE_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" if one["loc"] else one["msg"]
+        for one in error.errors(include_input=False, include_context=False)
+    ]
 
 
 def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
@@ -146,7 +173,19 @@ def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> No
         finally:
             await container.close()
 
-    asyncio.run(run())
+    with _told():
+        asyncio.run(run())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A failure in words instead of a traceback."""
+    try:
+        yield
+    except AppError as error:
+        _, detail = problem_text(error.code, "en", error.params)
+        typer.echo(f"{error.code}: {detail}", err=True)
+        raise typer.Exit(1) from None
 
 
 async def _work(container: Container) -> None:

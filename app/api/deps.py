@@ -1,9 +1,11 @@
 """Who calls, and what a handler is given. `wiring` builds the services behind these."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.schemas.sessions import SessionOut
@@ -67,13 +69,21 @@ async def _caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | 
     return await caller_of(request)
 
 
-async def _count_request(request: Request) -> None:
-    await container_of(request).limiting.count(ip=origin_of(request).ip)
+async def count_request(request: Request) -> None:
+    """Once a request, whoever asks first. Raises TooMany."""
+    if not getattr(request.state, "counted", False):
+        request.state.counted = True
+        await container_of(request).limiting.count(ip=origin_of(request).ip)
+
+
+def needs_login(dependant: Dependant) -> bool:
+    """Whether a route asks who calls."""
+    return any(part.call is _caller or needs_login(part) for part in dependant.dependencies)
 
 
 Caller = Annotated[CallerOf, Depends(_caller)]
 Origin = Annotated[OriginOf, Depends(origin_of)]
-Anonymous = Depends(_count_request)  # for a route that needs no login: so many calls an address and minute
+Anonymous = Depends(count_request)  # for a route that needs no login: so many calls an address and minute
 
 
 def _accounts(request: Request) -> AccountService:
@@ -159,7 +169,7 @@ def _versions(
         return None
     tags = [tag.strip() for tag in if_match.split(",")]
     versions = {
-        int(tag[1:-1]) for tag in tags if tag[:1] == tag[-1:] == '"' and tag[1:-1].isascii() and tag[1:-1].isdigit()
+        int(tag[1:-1]) for tag in tags if tag[:1] == tag[-1:] == '"' and re.fullmatch(r"[1-9][0-9]{0,17}", tag[1:-1])
     }
     if not versions:
         raise PreconditionFailed  # a weak or foreign tag never matches

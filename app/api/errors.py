@@ -107,8 +107,6 @@ def _pointer(place: tuple[int | str, ...]) -> str:
 
 def _allowed(request: Request) -> list[str]:
     """RFC 9110 §15.5.6: every method of the path, which Starlette's first match does not know."""
-    path, methods = request.url.path, set()
-    for template, operations in request.app.openapi()["paths"].items():
-        if compile_path(template)[0].match(path):
-            methods |= {method.upper() for method in operations}
-    return sorted(methods) or ["GET"]
+    path, paths = request.url.path, request.app.openapi()["paths"]
+    templates = [path] if path in paths else [one for one in paths if compile_path(one)[0].match(path)]
+    return sorted({method.upper() for template in templates for method in paths[template]}) or ["GET"]

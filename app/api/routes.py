@@ -10,7 +10,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from app.api.answers import problems, together
-from app.api.deps import caller_of, container_of
+from app.api.deps import caller_of, container_of, count_request, needs_login
 from app.api.errors import problem
 from app.core.callers import Caller
 from app.core.errors import (
@@ -80,19 +80,27 @@ class IdempotentRoute(Route):
                 return await handle(request)
             if not _KEY.fullmatch(key):
                 raise Invalid(FieldProblem("Idempotency-Key", "string_pattern_mismatch"))
-            return await _answer_once(request, handle, key)
+            return await _answer_once(request, handle, key, caller=await self._admit(request))
 
         return once
 
+    async def _admit(self, request: Request) -> Caller | None:
+        """What the handler would ask first is asked before a key is claimed: login, or the limit of those without."""
+        if not needs_login(self.dependant):
+            await count_request(request)
+            return None
+        caller = await caller_of(request)
+        await container_of(request).sessions.require_live(caller=caller)
+        return caller
 
-async def _answer_once(request: Request, handle: Handler, key: str) -> Response:
+
+async def _answer_once(request: Request, handle: Handler, key: str, *, caller: Caller | None) -> Response:
     """Replay the answer given before, or compute and keep it. Refusals for want of a budget or login are not kept."""
     service = container_of(request).idempotency
-    caller = await caller_of(request) if "authorization" in request.headers else None
     whose = caller.account_id.hex if caller else "anonymous"
     content = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
     if kept := await service.claim(caller=whose, key=key, request=content):
-        return await _replay(request, caller, kept)
+        return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
     try:
         response = await _run(request, handle)
     except BaseException:
@@ -111,12 +119,6 @@ async def _run(request: Request, handle: Handler) -> Response:
         raise
     except AppError as error:
         return problem(error, request.headers, request.state.trace_id)
-
-
-async def _replay(request: Request, caller: Caller | None, kept: Answer) -> Response:
-    if caller is not None:
-        await container_of(request).sessions.require_live(caller=caller)
-    return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
 
 
 def _has_body(request: Request) -> bool:

@@ -115,7 +115,7 @@ def build(settings: Settings) -> Container:
         activity=ActivityService(uow),
         credentials=credentials,
         health=HealthService(uow, tokens, head=head()),
-        idempotency=IdempotencyService(uow, limits=settings),
+        idempotency=IdempotencyService(uow, secret=secret, limits=settings),
         keys=keys,
         limiting=LimitingService(uow, budgets),
         password=PasswordService(

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+import idna
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import PhoneNumberType
@@ -56,8 +57,20 @@ def read_email(text: str) -> str:
 
 
 def email_key(address: str) -> str:
-    """The form in which addresses are compared: `Li@Example.com` and `li@example.com` are one login."""
-    return unicodedata.normalize("NFKC", address).casefold()
+    """The form in which addresses are compared: `Li@Example.com` and `li@example.com` are one login.
+
+    The domain as it stands in the DNS (UTS 46), however its dots and letters were typed. Never raises.
+    """
+    local, _, domain = address.rpartition("@")
+    try:
+        domain = idna.encode(domain, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError, IndexError):
+        domain = _folded(domain)
+    return f"{_folded(local)}@{domain}"
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def read_phone(text: str, *, region: str, countries: Collection[str]) -> str:

@@ -21,6 +21,7 @@ from jose.exceptions import JOSEError
 from app.core import ids
 from app.core.clock import now
 from app.core.crypto import Mac, Seal, b64, digest, unb64
+from app.core.errors import NotReady
 
 ALGORITHM = "ES256"
 TYPE = "at+jwt"  # RFC 9068 §2.1
@@ -103,9 +104,10 @@ class Tokens:
         ]
 
     def sign(self, *, account_id: UUID, session_id: UUID, auth_time: datetime) -> str:
+        """An access token; raises NotReady when no key signs (`python -m app keys rotate` makes one)."""
         key = self._signer()
         if key is None:
-            raise RuntimeError("no signing key: python -m app keys rotate")
+            raise NotReady({"signing_key": False})
         issued = now()
         claims = {
             "iss": self._issuer,

@@ -140,7 +140,7 @@ class AccountService:
             locale=account.locale,
             time_zone=account.time_zone,
             created_at=account.created_at,
-            credential_changes=[self.views.of(change, challenge) for change, challenge in steps],
+            credential_changes=self.views.open_ones(steps),
         )
 
     @retried

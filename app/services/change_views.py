@@ -1,5 +1,6 @@
 """Credential changes as their holder sees them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +10,7 @@ from app.core.clock import now
 from app.core.limits import Limits
 from app.models.credentials import OPEN, CredentialChange, State
 from app.models.verification import Challenge
+from app.repositories.credentials import Step
 from app.services.verification import Verification
 
 EXPIRED = "expired"  # shown for a flow whose time or tries are used up
@@ -53,6 +55,9 @@ class ChangeViews:
             effective_at=change.effective_at,
             created_at=change.created_at,
         )
+
+    def open_ones(self, steps: Iterable[Step]) -> list[ChangeView]:
+        return [self.of(change, challenge) for change, challenge in steps if not self.is_over(change, challenge)]
 
     def is_over(self, change: CredentialChange, challenge: Challenge) -> bool:
         """Still written down as open, but its time or its tries are used up."""

@@ -159,7 +159,7 @@ class CredentialService:
     async def open_ones(self, *, caller: Caller) -> list[ChangeView]:
         async with self.uow.reading() as uow:
             _, steps = await uow.changes.open_ones(caller)
-        return [self.views.of(change, challenge) for change, challenge in steps]
+        return self.views.open_ones(steps)
 
     @retried
     async def cancel(self, *, caller: Caller, change_id: UUID) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.core.clock import now
-from app.core.crypto import digest
+from app.core.crypto import Mac
 from app.core.errors import IdempotencyKeyReused, RequestRunning
 from app.core.limits import Limits
 from app.repositories.unit_of_work import UnitOfWork, retried
@@ -22,8 +22,9 @@ class Answer:
 
 
 class IdempotencyService:
-    def __init__(self, uow: UnitOfWork, *, limits: Limits) -> None:
+    def __init__(self, uow: UnitOfWork, *, secret: bytes, limits: Limits) -> None:
         self.uow = uow
+        self._mac = Mac(secret, "idempotency")  # a plain hash of a body would let its password be guessed
         self._kept = timedelta(hours=limits.idempotency_hours)
 
     @retried
@@ -32,13 +33,17 @@ class IdempotencyService:
 
         Raises IdempotencyKeyReused for another request, and RequestRunning while the first is being computed.
         """
-        at, fingerprint = now(), digest(request)
+        at, fingerprint = now(), self._mac.of(request)
         async with self.uow() as uow:
             if await uow.idempotency.claim(
-                _hash(caller, key), fingerprint=fingerprint, at=at, locked_until=at + _LOCK, expires_at=at + self._kept
+                self._hash(caller, key),
+                fingerprint=fingerprint,
+                at=at,
+                locked_until=at + _LOCK,
+                expires_at=at + self._kept,
             ):
                 return None
-            kept = await uow.idempotency.get(_hash(caller, key))
+            kept = await uow.idempotency.get(self._hash(caller, key))
         if kept is None:
             raise RequestRunning
         if kept.fingerprint != fingerprint:
@@ -51,15 +56,14 @@ class IdempotencyService:
     async def keep(self, *, caller: str, key: str, answer: Answer) -> None:
         async with self.uow() as uow:
             await uow.idempotency.keep(
-                _hash(caller, key), status=answer.status, headers=answer.headers, body=answer.body
+                self._hash(caller, key), status=answer.status, headers=answer.headers, body=answer.body
             )
 
     @retried
     async def release(self, *, caller: str, key: str) -> None:
         """Nothing was done: the key may be used again."""
         async with self.uow() as uow:
-            await uow.idempotency.release(_hash(caller, key))
+            await uow.idempotency.release(self._hash(caller, key))
 
-
-def _hash(caller: str, key: str) -> bytes:
-    return digest(f"{caller}\n{key}")
+    def _hash(self, caller: str, key: str) -> bytes:
+        return self._mac.of(caller, key)

@@ -154,7 +154,7 @@ Email = Annotated[
 Phone = Annotated[str, _bounds(4, 32), AfterValidator(_typed)]
 Identifier = Annotated[str, _bounds(1, 254), AfterValidator(_typed)]
 Contact = Annotated[str, _bounds(3, 254), AfterValidator(_typed)]
-Code = Annotated[str, BeforeValidator(_digits), Field(pattern=r"^[0-9]{6}$")]
+Code = Annotated[str, Field(pattern=r"^[0-9]{6}$"), BeforeValidator(_digits)]
 NewPassword = Annotated[
     str,
     AfterValidator(_new_password),

@@ -17,6 +17,7 @@ from app.core.errors import (
     CodeUsed,
     EmailTaken,
     NotFound,
+    NotReady,
     PasswordRefused,
     RegistrationExpired,
     ResendTooSoon,
@@ -94,6 +95,7 @@ async def get_username(
         RegistrationExpired,
         UsernameTaken,
         EmailTaken,
+        NotReady,
     ),
 )
 async def confirm_registration(

@@ -27,6 +27,7 @@ from app.core.errors import (
     CredentialsMoved,
     NoOtherCredential,
     NoPassword,
+    NotFound,
     PasswordExists,
     PasswordRefused,
     ResendTooSoon,
@@ -139,7 +140,7 @@ async def request_password_reset(body: ResetIn, passwords: Passwords, origin: Or
     status_code=204,
     summary="Set a new password with the code",
     description="Every session ends and the holder is told.",
-    responses=problems(*WITH_BODY, *LIMITED, *_CODE, PasswordRefused, CredentialsMoved, Busy),
+    responses=problems(*WITH_BODY, *LIMITED, *_CODE, NotFound, PasswordRefused, CredentialsMoved, Busy),
 )
 async def confirm_password_reset(
     id: Annotated[ResetPath, Path(description="`id` of the reset.")],

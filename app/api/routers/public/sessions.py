@@ -39,6 +39,7 @@ from app.core.errors import (
     InvalidTicket,
     LoginSlowed,
     NotFound,
+    NotReady,
     ResendTooSoon,
     TooManySends,
     TooManyTries,
@@ -104,6 +105,7 @@ async def request_login_code(body: LoginCodeIn, sessions: Sessions, origin: Orig
         CodeExpired,
         TooManyTries,
         Busy,
+        NotReady,
     ),
 )
 async def create_session(
@@ -117,7 +119,7 @@ async def create_session(
     summary="Refresh",
     description="Exchanges the refresh token, from the cookie or the body, for the next one and an access token. "
     "A token that was exchanged before ends the session, but for a few seconds of grace.",
-    responses=problems(*WITH_BODY, *LIMITED, InvalidRefreshToken),
+    responses=problems(*WITH_BODY, *LIMITED, InvalidRefreshToken, NotReady),
 )
 async def refresh_session(
     sessions: Sessions,
