@@ -1,5 +1,6 @@
 """What all tests share: the two databases, migrated, and the application on each."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.core import migrations
+from app.core import logging, migrations
 from app.core.database import async_url, open_engine
 from tests.support.api import Api, empty, running
 from tests.support.postgres import postgres
 
+logging.configure("INFO")  # as in production: a failing test shows what an operator would see
 BACKENDS = ("sqlite", "postgresql")
 
 
@@ -37,8 +39,6 @@ async def _create_database(server: str) -> str:
 @pytest.fixture(scope="session")
 async def postgres_database(postgres_url: str) -> str:
     """A migrated PostgreSQL database."""
-    import asyncio
-
     url = await _create_database(postgres_url)
     await asyncio.to_thread(migrations.upgrade, url)
     return url
@@ -47,8 +47,6 @@ async def postgres_database(postgres_url: str) -> str:
 @pytest.fixture(scope="session", params=BACKENDS)
 async def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A migrated database, on each engine in turn."""
-    import asyncio
-
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'app.db'}"
     else:

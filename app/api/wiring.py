@@ -17,6 +17,7 @@ from app.services.access import Access
 from app.services.accounts import AccountService
 from app.services.activity import ActivityService
 from app.services.budgets import Budgets
+from app.services.change_notices import ChangeNotices
 from app.services.change_views import ChangeViews
 from app.services.credential_effects import CredentialEffects
 from app.services.credentials import CredentialService
@@ -74,22 +75,30 @@ def build(settings: Settings) -> Container:
     uow = UnitOfWork(engine)
     hasher = _hasher(settings)
     tokens = Tokens(issuer=settings.issuer, audience=settings.audience, life_seconds=settings.access_token_seconds)
+    notices = Notices(secret, spa_url=str(settings.spa_url))
+    change_notices = ChangeNotices(notices)
     access = Access(
         tokens,
         RefreshTokens(secret),
+        change_notices,
         idle=timedelta(days=settings.session_idle_days),
         longest=timedelta(days=settings.session_max_days),
     )
     budgets = Budgets(secret, settings)
-    notices = Notices(secret, spa_url=str(settings.spa_url))
     verification = Verification(uow, secret=secret, limits=settings, budgets=budgets, notices=notices)
     codes = OpenCodes(uow, verification, limits=settings, region=region)
     throttling = Throttling(secret, settings)
-    effects = CredentialEffects(limits=settings, access=access, notices=notices, verification=verification)
+    effects = CredentialEffects(limits=settings, access=access, notices=change_notices, verification=verification)
     keys = SigningKeyService(uow, tokens, secret=secret, jwks_ahead=timedelta(seconds=settings.jwks_ahead_seconds))
     views = ChangeViews(verification, settings)
     credentials = CredentialService(
-        uow, limits=settings, effects=effects, verification=verification, views=views, region=region
+        uow,
+        limits=settings,
+        effects=effects,
+        notices=change_notices,
+        verification=verification,
+        views=views,
+        region=region,
     )
     notifiers = build_notifiers(settings)
     runner = _runner(settings, uow, notices, notifiers, credentials)
@@ -130,7 +139,7 @@ def build(settings: Settings) -> Container:
             verification=verification,
         ),
         profile=ProfileService(uow),
-        reversals=ReversalService(uow, access=access, effects=effects),
+        reversals=ReversalService(uow, access=access, effects=effects, notices=change_notices),
         runner=runner,
         sessions=SessionService(
             uow,

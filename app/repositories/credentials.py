@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from app.core.callers import Caller
 from app.core.clock import now
@@ -68,20 +68,23 @@ class CredentialChangeRepository(Repository):
         statement = update(CredentialChange).where(CredentialChange.id == change_id, CredentialChange.state.in_(OPEN))
         return await self._changed(statement.values(state=State.CANCELLED, undo_hash=None)) == 1
 
-    async def cancel_all(self, account_id: UUID) -> None:
-        """Every open change of the account."""
-        statement = update(CredentialChange).where(
-            CredentialChange.account_id == account_id, CredentialChange.state.in_(OPEN)
-        )
-        await self._changed(statement.values(state=State.CANCELLED, undo_hash=None))
+    async def cancel_all(self, account_id: UUID) -> list[CredentialChange]:
+        """Every open change of the account; those of them that waited."""
+        return await self._cancel_where(CredentialChange.account_id == account_id, OPEN)
 
-    async def cancel_of_sessions(self, sessions: Sequence[UUID], *, waiting: bool) -> None:
-        """The open changes that these sessions started; those that wait as well if `waiting`."""
-        statement = update(CredentialChange).where(
-            CredentialChange.session_id.in_(sessions),
-            CredentialChange.state.in_(OPEN if waiting else OPEN[:-1]),
+    async def cancel_of_sessions(self, sessions: Sequence[UUID], *, waiting: bool) -> list[CredentialChange]:
+        """The open changes that these sessions started, those that wait as well if `waiting`; those that waited."""
+        return await self._cancel_where(CredentialChange.session_id.in_(sessions), OPEN if waiting else OPEN[:-1])
+
+    async def _cancel_where(self, whose: ColumnElement[bool], states: Sequence[State]) -> list[CredentialChange]:
+        cancelled = await self._session.scalars(
+            update(CredentialChange)
+            .where(whose, CredentialChange.state.in_(states))
+            .values(state=State.CANCELLED, undo_hash=None)
+            .returning(CredentialChange)
+            .execution_options(populate_existing=True)
         )
-        await self._changed(statement.values(state=State.CANCELLED, undo_hash=None))
+        return [change for change in cancelled if change.effective_at is not None]
 
     async def cancel_dead(self, account_id: UUID, credential: Credential, *, flow_tries: int, at: datetime) -> None:
         """Make room: changes whose time or tries are used up are over."""

@@ -14,6 +14,7 @@ from app.models.activity import Action
 from app.models.sessions import Delivery, Ending, Method, Session
 from app.repositories.unit_of_work import Work
 from app.services.activity import record
+from app.services.change_notices import ChangeNotices
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,18 @@ class Grant:
 class Access:
     """Shared by every service that lets somebody in or puts somebody out."""
 
-    def __init__(self, tokens: Tokens, refresh_tokens: RefreshTokens, *, idle: timedelta, longest: timedelta) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        refresh_tokens: RefreshTokens,
+        notices: ChangeNotices,
+        *,
+        idle: timedelta,
+        longest: timedelta,
+    ) -> None:
         self.tokens = tokens
         self.refresh_tokens = refresh_tokens
+        self.notices = notices
         self.idle = idle
         self._longest = longest
 
@@ -93,11 +103,12 @@ class Access:
         """
         ended = await uow.sessions.end(account_id, reason=reason, at=now(), only=only, keep=keep)
         if ended:
-            await uow.changes.cancel_of_sessions(ended, waiting=reason is not Ending.LOGOUT)
+            cancelled = await uow.changes.cancel_of_sessions(ended, waiting=reason is not Ending.LOGOUT)
+            await self.notices.waiting_cancelled(uow, cancelled)
         return ended
 
     async def shut(self, uow: Work, account_id: UUID, *, reason: Ending, keep: UUID | None) -> None:
         """Credentials moved: every other session ends, and so do all open codes and credential changes."""
         await self.end(uow, account_id, reason=reason, keep=keep)
-        await uow.changes.cancel_all(account_id)
+        await self.notices.waiting_cancelled(uow, await uow.changes.cancel_all(account_id))
         await uow.challenges.close_all(account_id, now())

@@ -4,30 +4,29 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.core import crypto, ids, masking
+from app.core import crypto, ids
 from app.core.callers import Origin
 from app.core.clock import now
 from app.core.errors import CredentialsMoved, WrongState
 from app.core.limits import Limits
 from app.models.accounts import Account
-from app.models.activity import Action, Actor
+from app.models.activity import Action
 from app.models.credentials import Credential, CredentialChange, Proof, State
 from app.models.sessions import Ending
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import Work
 from app.services.access import Access
-from app.services.activity import record
-from app.services.notices import Contact, Notices
+from app.services.change_notices import ChangeNotices
+from app.services.notices import Contact
 from app.services.verification import Letter, Question, Verification
 
-NO_CONTACT = "—"  # shown where a phone was added and there was none before
 _CHANGED = {Credential.EMAIL: Action.EMAIL_CHANGED, Credential.PHONE: Action.PHONE_CHANGED}
 
 
 class CredentialEffects:
     """Works inside the caller's transaction."""
 
-    def __init__(self, *, limits: Limits, access: Access, notices: Notices, verification: Verification) -> None:
+    def __init__(self, *, limits: Limits, access: Access, notices: ChangeNotices, verification: Verification) -> None:
         self.access = access
         self.notices = notices
         self.verification = verification
@@ -93,11 +92,11 @@ class CredentialEffects:
         if done is None:
             raise WrongState
         await self.access.shut(uow, change.account_id, reason=Ending.CREDENTIAL_CHANGED, keep=change.session_id)
-        self._record(uow, _CHANGED[credential], change, origin, session_id=change.session_id if origin else None)
+        self.notices.record(uow, _CHANGED[credential], change, origin, session_id=change.session_id if origin else None)
         account = await uow.accounts.get_one(change.account_id)
-        undo_params = {"hours": str(self._limits.undo_hours), "link": self.notices.undo_link(undo)}
-        self._tell_old(uow, account, change, "credential_changed_old", undo_params, token=undo)
-        self._tell(uow, account, change, "credential_changed_new", {}, to=str(change.new_value))
+        undo_params = {"hours": str(self._limits.undo_hours)}
+        self.notices.tell_old(uow, account, change, "credential_changed_old", undo_params, token=undo)
+        self.notices.tell_new(uow, account, change, "credential_changed_new")
         return done
 
     async def wait(self, uow: Work, change: CredentialChange, *, proof: Challenge, origin: Origin) -> CredentialChange:
@@ -124,18 +123,10 @@ class CredentialEffects:
         )
         if waiting is None:
             raise WrongState
-        self._record(uow, Action.CHANGE_WAITING, change, origin, session_id=change.session_id)
-        params = {"effective_at": _local(effective_at, account), "link": self.notices.undo_link(cancel)}
-        self._tell_old(uow, account, change, "credential_change_waiting", params, token=cancel)
+        self.notices.record(uow, Action.CHANGE_WAITING, change, origin, session_id=change.session_id)
+        params = {"effective_at": _local(effective_at, account)}
+        self.notices.tell_old(uow, account, change, "credential_change_waiting", params, token=cancel)
         return waiting
-
-    async def cancelled(
-        self, uow: Work, account: Account, change: CredentialChange, *, origin: Origin | None, session_id: UUID | None
-    ) -> None:
-        """A change came to nothing: the trail says so (and who did it), and the old contact if it was told to wait."""
-        self._record(uow, Action.CHANGE_CANCELLED, change, origin, session_id=session_id)
-        if change.state == State.WAITING:
-            self._tell_old(uow, account, change, "credential_change_cancelled", {})
 
     async def restore(self, uow: Work, change: CredentialChange, *, origin: Origin) -> None:
         """Undo a completed change. Raises EmailTaken and PhoneTaken when the old value has a new owner."""
@@ -144,10 +135,10 @@ class CredentialEffects:
             raise WrongState
         await uow.accounts.revoke_password(change.account_id)
         await self.access.shut(uow, change.account_id, reason=Ending.CHANGE_UNDONE, keep=None)
-        self._record(uow, Action.CHANGE_UNDONE, change, origin, session_id=None, undone=True)
+        self.notices.record(uow, Action.CHANGE_UNDONE, change, origin, session_id=None, undone=True)
         account = await uow.accounts.get_one(change.account_id)
-        self._tell_old(uow, account, change, "credential_change_undone", {})
-        self._tell(uow, account, change, "credential_change_undone", {}, to=str(change.new_value))
+        self.notices.tell_old(uow, account, change, "credential_change_undone", {})
+        self.notices.tell_new(uow, account, change, "credential_change_undone")
 
     async def _set(
         self,
@@ -161,61 +152,6 @@ class CredentialEffects:
     ) -> None:
         if not await uow.accounts.set_credential(change.account_id, credential, value, version=version, at=at):
             raise CredentialsMoved
-
-    def _record(
-        self,
-        uow: Work,
-        action: Action,
-        change: CredentialChange,
-        origin: Origin | None,
-        *,
-        session_id: UUID | None,
-        undone: bool = False,
-    ) -> None:
-        old, new = masking.contact(change.old_value), masking.contact(change.new_value)
-        record(
-            uow,
-            action,
-            change.account_id,
-            origin=origin,
-            session_id=session_id,
-            actor=Actor.HOLDER if origin else Actor.SYSTEM,
-            old=new if undone else old,
-            new=old if undone else new,
-        )
-
-    def _tell_old(
-        self,
-        uow: Work,
-        account: Account,
-        change: CredentialChange,
-        template: str,
-        params: dict[str, str],
-        *,
-        token: str | None = None,
-    ) -> None:
-        """To the old contact; to the email where a phone was added and there is no old one."""
-        self._tell(uow, account, change, template, params, to=change.old_value or account.email, token=token)
-
-    def _tell(
-        self,
-        uow: Work,
-        account: Account,
-        change: CredentialChange,
-        template: str,
-        params: dict[str, str],
-        *,
-        to: str,
-        token: str | None = None,
-    ) -> None:
-        named = {
-            "credential": change.credential,
-            "old": masking.contact(change.old_value) or NO_CONTACT,
-            "new": masking.contact(change.new_value) or NO_CONTACT,
-        }
-        shown = {name: value for name, value in params.items() if name != "link"}
-        secrets = {"token": token, "link": params["link"]} if token else None
-        self.notices.write(uow, Contact.of(to), template, account.locale, named | shown, secrets=secrets)
 
 
 def _local(moment: datetime, account: Account) -> str:

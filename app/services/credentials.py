@@ -30,6 +30,7 @@ from app.models.credentials import Credential, CredentialChange, Proof, State
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.activity import record
+from app.services.change_notices import ChangeNotices
 from app.services.change_views import ChangeView, ChangeViews
 from app.services.credential_effects import CredentialEffects
 from app.services.notices import Contact
@@ -45,12 +46,14 @@ class CredentialService:
         *,
         limits: Limits,
         effects: CredentialEffects,
+        notices: ChangeNotices,
         verification: Verification,
         views: ChangeViews,
         region: str,
     ) -> None:
         self.uow = uow
         self.effects = effects
+        self.notices = notices
         self.views = views
         self.verification = verification
         self._limits = limits
@@ -169,7 +172,14 @@ class CredentialService:
             if not await uow.changes.cancel(change.id):
                 raise WrongState
             await uow.challenges.close_slot(challenge.slot, now())
-            await self.effects.cancelled(uow, account, change, origin=caller.origin, session_id=caller.session_id)
+            self.notices.cancelled(
+                uow,
+                account,
+                change,
+                origin=caller.origin,
+                session_id=caller.session_id,
+                waiting=change.state == State.WAITING,
+            )
 
     async def apply_due(self, *, limit: int = 100) -> int:
         """Let waiting changes take effect whose time has come; how many were looked at. The worker calls it."""
@@ -221,7 +231,8 @@ class CredentialService:
             account = await uow.accounts.hold(change.account_id)
             if account is not None and await uow.changes.cancel(change.id):
                 by = change.session_id if origin else None
-                await self.effects.cancelled(uow, account, change, origin=origin, session_id=by)
+                waiting = change.state == State.WAITING
+                self.notices.cancelled(uow, account, change, origin=origin, session_id=by, waiting=waiting)
 
     @retried
     async def _back_to_propose(self, change: CredentialChange) -> None:

@@ -10,6 +10,7 @@ from app.models.credentials import State
 from app.models.sessions import Ending
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.access import Access
+from app.services.change_notices import ChangeNotices
 from app.services.credential_effects import CredentialEffects
 
 
@@ -22,10 +23,11 @@ class Reversal:
 
 
 class ReversalService:
-    def __init__(self, uow: UnitOfWork, *, access: Access, effects: CredentialEffects) -> None:
+    def __init__(self, uow: UnitOfWork, *, access: Access, effects: CredentialEffects, notices: ChangeNotices) -> None:
         self.uow = uow
         self.access = access
         self.effects = effects
+        self.notices = notices
 
     @retried
     async def undo(self, *, token: str, origin: Origin) -> Reversal:
@@ -42,7 +44,7 @@ class ReversalService:
             if change.state == State.COMPLETED:
                 await self.effects.restore(uow, change, origin=origin)
                 return Reversal(change.credential, State.UNDONE)
-            await self.effects.cancelled(uow, account, change, origin=origin, session_id=None)
+            self.notices.cancelled(uow, account, change, origin=origin, session_id=None, waiting=True)
             await uow.changes.cancel(change.id)
             # Whoever said that this contact is lost was wrong, or lied: that session goes.
             await self.access.end(uow, account.id, reason=Ending.CHANGE_UNDONE, only=change.session_id)
