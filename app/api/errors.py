@@ -68,14 +68,16 @@ def install(app: FastAPI) -> None:
     """Handlers for all that a route can raise. What is none of these is a bug: the middleware answers it."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        failure = _meaning(request, error)
+        failure = _meaning(error)
+        if isinstance(failure, MethodNotAllowed):
+            failure.headers["Allow"] = ", ".join(_allowed(request))
         return problem(failure, request.headers, request.scope["state"]["trace_id"])
 
     for kind in (AppError, RequestValidationError, StarletteHTTPException):
         app.add_exception_handler(kind, handle)
 
 
-def _meaning(request: Request, error: Exception) -> AppError:
+def _meaning(error: Exception) -> AppError:
     if isinstance(error, AppError):
         return error
     if isinstance(error, RequestValidationError):
@@ -83,10 +85,7 @@ def _meaning(request: Request, error: Exception) -> AppError:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - nothing else is registered
     if isinstance(error.__cause__, AppError):  # raised while FastAPI was reading the body
         return error.__cause__
-    failure = _BY_STATUS.get(error.status_code, Internal)()
-    if isinstance(failure, MethodNotAllowed):
-        failure.headers["Allow"] = ", ".join(_allowed(request))
-    return failure
+    return _BY_STATUS.get(error.status_code, Internal)()
 
 
 def _invalid(error: RequestValidationError) -> AppError:

@@ -38,6 +38,7 @@ from app.core.errors import (
     InvalidRefreshToken,
     InvalidTicket,
     LoginSlowed,
+    MethodNotAllowed,
     NotFound,
     NotReady,
     ResendTooSoon,
@@ -165,6 +166,12 @@ async def end_other_sessions(caller: Caller, sessions: Sessions) -> None:
 async def end_current_session(caller: Caller, sessions: Sessions, response: Response) -> None:
     await sessions.log_out(caller=caller)
     forget_cookie(response)
+
+
+@router.delete(REFRESH_PATH, include_in_schema=False)
+async def refuse_to_delete_refresh() -> None:
+    """`refresh` is no id: without this the route below would take it for one."""
+    raise MethodNotAllowed
 
 
 @router.delete(
