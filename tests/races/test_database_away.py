@@ -1,0 +1,226 @@
+"""The database goes away and comes back: 503 at once and honestly, never a 500, and no restart afterwards."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event, text
+
+from app.core import migrations
+from app.core.database import async_url
+from tests.races import Call, create_database, send
+from tests.support.api import Api, Holder, running
+
+TIMEOUT = 1  # seconds that the service gives its database
+PATIENCE = TIMEOUT + 3  # SQLAlchemy takes 2 s to take leave of a connection that is silent
+REGISTRATION = {"username": "latecomer", "email": "late@example.com", "company_name": "Northwind Trading"}
+
+
+def calls_of(holder: Holder) -> list[Call]:
+    """Reads and writes, with and without a login."""
+    return [
+        send("GET", "/v1/account/profile", holder),
+        send("GET", "/v1/account/activity", holder),
+        send("GET", "/v1/usernames/anybody"),
+        send("POST", "/v1/sessions", body=_credentials(holder)),
+        send("POST", "/v1/sessions/refresh", body={"refresh_token": holder.refresh_token}),
+        send("POST", "/v1/registrations", body=REGISTRATION),
+        send("POST", "/v1/account/credential-changes", holder, {"credential": "email"}),
+    ]
+
+
+def _credentials(holder: Holder) -> dict[str, str | None]:
+    return {"method": "password", "identifier": holder.username, "password": holder.password}
+
+
+class Proxy:
+    """Stands before the database. `refuse` breaks every connection, `silence` lets nothing through, `restore` heals."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._through = asyncio.Event()
+        self.refused = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.restore()
+
+    def refuse(self) -> None:
+        self._refusing = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def silence(self) -> None:
+        self._through.clear()
+
+    def restore(self) -> None:
+        self._refusing = False
+        self._through.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            self.refused += 1
+            writer.transport.abort()
+            return
+        answers, questions = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, questions}
+        await asyncio.gather(self._pass_on(reader, questions), self._pass_on(answers, writer))
+        self._writers -= {writer, questions}
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self._through.wait()
+                writer.write(data)
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def behind_a_proxy(database: str) -> AsyncIterator[tuple[Proxy, str]]:
+    url = async_url(database)
+    assert url.host and url.port
+    proxy = Proxy(url.host, url.port)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    through = url.set(drivername="postgresql", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    try:
+        yield proxy, through.render_as_string(hide_password=False)
+    finally:
+        proxy.restore()
+        proxy.refuse()
+        server.close()
+
+
+@pytest.fixture
+async def holder(pg_api: Api) -> Holder:
+    return await pg_api.register()
+
+
+@pytest.fixture
+async def proxied(holder: Holder, postgres_database: str, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Api]]:
+    """The service with its worker, on a database that has an account and that it reaches through the proxy."""
+    assert holder  # registered already: this worker would take the message
+    settings: dict[str, Any] = {
+        "database_timeout_seconds": TIMEOUT,
+        "worker_in_server": True,
+        "outbox_poll_seconds": 0.05,
+        "dev_messages_file": tmp_path / "messages.jsonl",
+    }
+    async with behind_a_proxy(postgres_database) as (proxy, url), running(url, **settings) as api:
+        yield proxy, api
+        proxy.restore()
+
+
+@pytest.mark.parametrize("how", ["refuse", "silence"])
+async def test_without_its_database_every_call_is_told_to_come_again(
+    holder: Holder, proxied: tuple[Proxy, Api], how: str
+) -> None:
+    proxy, api = proxied
+    calls = calls_of(holder)
+    await asyncio.gather(*(calls[0](api.client) for _ in calls))  # so many open connections
+    getattr(proxy, how)()
+    began = time.monotonic()
+
+    answers = await asyncio.gather(*(call(api.client) for call in calls))
+
+    assert time.monotonic() - began < PATIENCE
+    for answer in answers:
+        assert_unavailable(answer, "database_unavailable")
+    proxy.restore()
+    again = [await call(api.client) for call in calls_of(holder)]
+    assert [answer.text for answer in again if not answer.is_success] == []
+
+
+async def test_without_its_database_it_is_alive_but_not_ready(proxied: tuple[Proxy, Api]) -> None:
+    proxy, api = proxied
+    proxy.refuse()
+
+    alive, ready = await api.client.get("/livez"), await api.client.get("/readyz")
+
+    assert alive.status_code == 200
+    assert ready.status_code == 503
+    assert ready.headers["retry-after"]
+    assert ready.json()["checks"] == {"database": False, "schema": False, "signing_key": True}
+    proxy.restore()
+    assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_it_starts_without_its_database_and_serves_when_that_comes(postgres_url: str) -> None:
+    """Also the very first time, when the database holds no signing key yet."""
+    database = await create_database(postgres_url)
+    await asyncio.to_thread(migrations.upgrade, database)
+    async with behind_a_proxy(database) as (proxy, url):
+        proxy.refuse()
+        async with running(url, database_timeout_seconds=TIMEOUT) as api:
+            assert (await api.client.get("/readyz")).json()["checks"]["signing_key"] is False
+            proxy.restore()
+            await eventually(lambda: api.container.tokens.ready)
+            assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_the_worker_goes_on_when_the_database_is_back(proxied: tuple[Proxy, Api], tmp_path: Path) -> None:
+    proxy, api = proxied
+    proxy.refuse()
+    await eventually(lambda: proxy.refused > 3)  # nobody else asks: each loop has met it
+    proxy.restore()
+
+    assert (await api.client.post("/v1/registrations", json=REGISTRATION)).status_code == 202
+
+    await eventually((tmp_path / "messages.jsonl").exists)
+
+
+@pytest.fixture
+async def on_a_file(tmp_path: Path) -> AsyncIterator[Api]:
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    await asyncio.to_thread(migrations.upgrade, url)
+    async with running(url) as api:
+        yield api
+
+
+async def test_a_read_only_database_still_answers_reads(on_a_file: Api) -> None:
+    api = on_a_file
+    holder = await api.register()
+    await api.container.engine.dispose()
+    event.listen(api.container.engine.sync_engine, "connect", _read_only)
+
+    assert (await api.client.get("/v1/account/profile", headers=holder.auth)).status_code == 200
+    assert_unavailable(await api.client.post("/v1/sessions", json=_credentials(holder)), "database_unavailable")
+
+
+async def test_a_locked_database_file_is_waited_for_and_then_called_unavailable(on_a_file: Api) -> None:
+    api = on_a_file
+    holder = await api.register()
+    began = time.monotonic()
+
+    async with api.container.engine.begin() as connection:  # BEGIN IMMEDIATE: the one writer
+        await connection.execute(text("SELECT 1"))
+        answer = await api.client.post("/v1/sessions", json=_credentials(holder))
+
+    assert_unavailable(answer, "try_again")
+    assert time.monotonic() - began < 8
+    assert (await api.client.post("/v1/sessions", json=_credentials(holder))).status_code == 201
+
+
+def _read_only(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
+
+
+def assert_unavailable(answer: httpx.Response, code: str) -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["code"] == code
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    """Look until it holds: the service's own loops come around by themselves."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 15
+    while not holds():
+        assert loop.time() < deadline, "it never came true"
+        await asyncio.to_thread(time.sleep, 0.02)
