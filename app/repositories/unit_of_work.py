@@ -16,6 +16,7 @@ from app.core.errors import (
     ChangeOpen,
     DatabaseUnavailable,
     EmailTaken,
+    NotReady,
     PhoneTaken,
     TransactionConflict,
     UsernameTaken,
@@ -51,7 +52,9 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     "uq_challenges_slot_live": TransactionConflict,
     "challenges.slot": TransactionConflict,
 }
-_AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+# Serialization failure, deadlock, lock not available; a plan that a migration made stale.
+_AGAIN = {"40001", "40P01", "55P03", "0A000"}
+_OLD_SCHEMA = {"42P01", "42703"}  # no such table, no such column: `migrate` has not run yet
 _AWAY = (
     "08",
     "53",
@@ -134,6 +137,8 @@ def _meaning(error: DBAPIError) -> Exception:
     state = str(getattr(cause, "sqlstate", None) or "")
     if state in _AGAIN or getattr(cause, "sqlite_errorcode", None) in _SQLITE_AGAIN:
         return TransactionConflict()
+    if state in _OLD_SCHEMA or str(cause).startswith(("no such table", "no such column")):
+        return NotReady({"schema": False})
     if error.connection_invalidated or state.startswith(_AWAY) or isinstance(cause, OSError | TimeoutError):
         return DatabaseUnavailable()
     if not state and isinstance(error, InterfaceError | OperationalError):

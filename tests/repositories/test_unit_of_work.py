@@ -1,8 +1,9 @@
 """The transaction: all or nothing, run again when the database asks for it, and its refusals in the domain's words."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,14 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from app.core import ids
 from app.core.clock import now
 from app.core.crypto import digest
-from app.core.errors import AppError, ChangeOpen, EmailTaken, PhoneTaken, TransactionConflict, UsernameTaken
+from app.core.database import open_engine
+from app.core.errors import AppError, ChangeOpen, EmailTaken, NotReady, PhoneTaken, TransactionConflict, UsernameTaken
 from app.models.accounts import Account
 from app.models.credentials import CredentialChange, State
 from app.models.verification import Challenge
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.notices import Contact
+from tests.conftest import BACKENDS
 from tests.support.api import Api
 
 A_MOMENT = datetime(2026, 11, 23, 8, 15, 30)  # noqa: DTZ001 - without a time zone: what must be refused
@@ -259,3 +262,21 @@ async def test_only_a_conflict_is_run_again_and_not_for_ever(error: Callable[[],
 
     assert raised.type is error
     assert len(tried) == attempts
+
+
+@pytest.fixture(params=BACKENDS)
+async def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[UnitOfWork]:
+    """A database that has no tables yet."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/empty.db" if sqlite else str(request.getfixturevalue("postgres_url"))
+    engine = open_engine(url)
+    yield UnitOfWork(engine)
+    await engine.dispose()
+
+
+async def test_a_database_that_was_not_migrated_is_not_ready(unmigrated: UnitOfWork) -> None:
+    with pytest.raises(NotReady) as refused:
+        async with unmigrated.reading() as work:
+            await work.signing_keys.all()
+
+    assert refused.value.checks == {"schema": False}
