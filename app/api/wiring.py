@@ -33,6 +33,7 @@ from app.services.sessions import SessionService
 from app.services.signing_keys import SigningKeyService
 from app.services.throttling import Throttling
 from app.services.verification import Verification
+from app.services.waiting_changes import WaitingChanges
 from app.workers.outbox import OutboxWorker, Retrying
 from app.workers.runner import Runner
 from app.workers.upkeep import Upkeep
@@ -60,6 +61,7 @@ class Container:
     reversals: ReversalService
     runner: Runner
     sessions: SessionService
+    waiting: WaitingChanges
 
     async def close(self) -> None:
         self.hasher.close()
@@ -91,17 +93,19 @@ def build(settings: Settings) -> Container:
     effects = CredentialEffects(limits=settings, access=access, notices=change_notices, verification=verification)
     keys = SigningKeyService(uow, tokens, secret=secret, jwks_ahead=timedelta(seconds=settings.jwks_ahead_seconds))
     views = ChangeViews(verification, settings)
+    waiting = WaitingChanges(uow, effects=effects, notices=change_notices)
     credentials = CredentialService(
         uow,
         limits=settings,
         effects=effects,
         notices=change_notices,
+        waiting=waiting,
         verification=verification,
         views=views,
         region=region,
     )
     notifiers = build_notifiers(settings)
-    runner = _runner(settings, uow, notices, notifiers, credentials)
+    runner = _runner(settings, uow, notices, notifiers, waiting)
     uow.on_messages = runner.wake
     return Container(
         settings=settings,
@@ -150,6 +154,7 @@ def build(settings: Settings) -> Container:
             hasher=hasher,
             grace=timedelta(seconds=settings.refresh_grace_seconds),
         ),
+        waiting=waiting,
     )
 
 
@@ -177,7 +182,7 @@ def _runner(
     uow: UnitOfWork,
     notices: Notices,
     notifiers: dict[str, Notifier],
-    credentials: CredentialService,
+    waiting: WaitingChanges,
 ) -> Runner:
     retrying = Retrying(
         lease=settings.outbox_lease_seconds,
@@ -191,7 +196,7 @@ def _runner(
     ]
     upkeep = Upkeep(
         uow,
-        credentials,
+        waiting,
         retention=timedelta(days=settings.retention_days),
         known_address=timedelta(days=settings.known_address_days),
     )

@@ -52,18 +52,17 @@ class ChangeNotices:
         *,
         origin: Origin | None,
         session_id: UUID | None,
-        waiting: bool,
     ) -> None:
         """A change came to nothing: the trail says so (and who did it), and the old contact if it was told to wait."""
         self.record(uow, Action.CHANGE_CANCELLED, change, origin, session_id=session_id)
-        if waiting:
+        if change.effective_at is not None:  # it waited
             self.tell_old(uow, account, change, "credential_change_cancelled", {})
 
     async def waiting_cancelled(self, uow: Work, changes: Iterable[CredentialChange]) -> None:
         """These waited, and something else ended them: a moved credential, the end of their session."""
         for change in changes:
             account = await uow.accounts.get_one(change.account_id)
-            self.cancelled(uow, account, change, origin=None, session_id=None, waiting=True)
+            self.cancelled(uow, account, change, origin=None, session_id=None)
 
     def tell_old(
         self,

@@ -35,6 +35,7 @@ from app.services.change_views import ChangeView, ChangeViews
 from app.services.credential_effects import CredentialEffects
 from app.services.notices import Contact
 from app.services.verification import Letter, Question, Verification
+from app.services.waiting_changes import WaitingChanges
 
 _ASKING = (State.VERIFY_CURRENT, State.VERIFY_NEW)
 
@@ -47,6 +48,7 @@ class CredentialService:
         limits: Limits,
         effects: CredentialEffects,
         notices: ChangeNotices,
+        waiting: WaitingChanges,
         verification: Verification,
         views: ChangeViews,
         region: str,
@@ -54,6 +56,7 @@ class CredentialService:
         self.uow = uow
         self.effects = effects
         self.notices = notices
+        self.waiting = waiting
         self.views = views
         self.verification = verification
         self._limits = limits
@@ -140,7 +143,7 @@ class CredentialService:
             await self._back_to_propose(change)
             raise
         except CredentialsMoved:
-            await self._cancel(change, caller.origin)
+            await self.waiting.abandon(change, caller.origin)
             raise
 
     @retried
@@ -172,22 +175,7 @@ class CredentialService:
             if not await uow.changes.cancel(change.id):
                 raise WrongState
             await uow.challenges.close_slot(challenge.slot, now())
-            self.notices.cancelled(
-                uow,
-                account,
-                change,
-                origin=caller.origin,
-                session_id=caller.session_id,
-                waiting=change.state == State.WAITING,
-            )
-
-    async def apply_due(self, *, limit: int = 100) -> int:
-        """Let waiting changes take effect whose time has come; how many were looked at. The worker calls it."""
-        async with self.uow.reading() as uow:
-            due = await uow.changes.due(now(), limit)
-        for change_id in due:
-            await self._apply_waiting(change_id)
-        return len(due)
+            self.notices.cancelled(uow, account, change, origin=caller.origin, session_id=caller.session_id)
 
     @retried
     async def _proven(self, caller: Caller, change: CredentialChange, challenge: Challenge) -> ChangeView:
@@ -210,29 +198,6 @@ class CredentialService:
             if change.proof == Proof.OTHER:
                 return await self.effects.wait(uow, change, proof=challenge, origin=origin)
             return await self.effects.take_effect(uow, change, proof=challenge, origin=origin)
-
-    @retried
-    async def _apply_waiting(self, change_id: UUID) -> None:
-        async with self.uow.reading() as uow:
-            change = await uow.changes.get(change_id)
-        if change is None or change.state != State.WAITING:
-            return
-        try:
-            async with self.uow() as uow:
-                await self.effects.take_effect(uow, change, proof=None, origin=None)
-        except WrongState:  # another worker did
-            return
-        except (CredentialsMoved, EmailTaken, PhoneTaken):
-            await self._cancel(change, None)
-
-    @retried
-    async def _cancel(self, change: CredentialChange, origin: Origin | None) -> None:
-        async with self.uow() as uow:
-            account = await uow.accounts.hold(change.account_id)
-            if account is not None and await uow.changes.cancel(change.id):
-                by = change.session_id if origin else None
-                waiting = change.state == State.WAITING
-                self.notices.cancelled(uow, account, change, origin=origin, session_id=by, waiting=waiting)
 
     @retried
     async def _back_to_propose(self, change: CredentialChange) -> None:

@@ -44,7 +44,7 @@ class ReversalService:
             if change.state == State.COMPLETED:
                 await self.effects.restore(uow, change, origin=origin)
                 return Reversal(change.credential, State.UNDONE)
-            self.notices.cancelled(uow, account, change, origin=origin, session_id=None, waiting=True)
+            self.notices.cancelled(uow, account, change, origin=origin, session_id=None)
             await uow.changes.cancel(change.id)
             # Whoever said that this contact is lost was wrong, or lied: that session goes.
             await self.access.end(uow, account.id, reason=Ending.CHANGE_UNDONE, only=change.session_id)

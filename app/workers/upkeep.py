@@ -7,22 +7,22 @@ import structlog
 from app.core.clock import now
 from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING
 from app.repositories.unit_of_work import UnitOfWork
-from app.services.credentials import CredentialService
+from app.services.waiting_changes import WaitingChanges
 
 log = structlog.get_logger()
 
 
 class Upkeep:
     def __init__(
-        self, uow: UnitOfWork, credentials: CredentialService, *, retention: timedelta, known_address: timedelta
+        self, uow: UnitOfWork, waiting: WaitingChanges, *, retention: timedelta, known_address: timedelta
     ) -> None:
         self.uow = uow
-        self._credentials = credentials
+        self._waiting = waiting
         self._retention = retention
         self._known_address = known_address
 
     async def apply_due_changes(self) -> int:
-        return await self._credentials.apply_due()
+        return await self._waiting.apply_due()
 
     async def measure(self) -> int:
         """Set the gauges; nothing is done, so the answer is 0."""

@@ -185,7 +185,7 @@ async def test_what_the_clock_does_is_the_system_s_act_from_nowhere(api: Api) ->
     holder = await api.register(phone=PHONE)
     await let_a_change_wait(api, holder)
     with time_machine.travel(now() + timedelta(hours=73)):
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         entries = await trail(api, await api.log_in(holder))
     (changed,) = [one for one in entries if one["action"] == "email.changed"]
 

@@ -370,7 +370,7 @@ class Machine(RuleBasedStateMachine):
     @rule(later=st.booleans())
     def the_worker_comes(self, later: bool) -> None:
         self.clock.shift(WAIT if later else timedelta(seconds=1))
-        self.run(self.api.container.credentials.apply_due())
+        self.run(self.api.container.waiting.apply_due())
         for flow in self.model.apply_due():
             flow.token = self.run(self.api.token(flow.old))
 

@@ -95,10 +95,10 @@ async def test_waiting_change_takes_effect_at_its_time_and_not_before(api: Api) 
         other = await api.log_in(holder)
         change = await waiting(api, holder)
         clock.shift(WAIT - timedelta(seconds=1))
-        assert await api.container.credentials.apply_due() == 0
+        assert await api.container.waiting.apply_due() == 0
         assert await may_log_in(api, holder.email)
         clock.shift(1)
-        assert await api.container.credentials.apply_due() == 1
+        assert await api.container.waiting.apply_due() == 1
         holder = await renewed(api, holder)
         shown = await change_of(api, holder, change)
         assert (shown["state"], shown["expires_at"]) == ("completed", None)
@@ -117,7 +117,7 @@ async def test_workers_that_come_at_once_apply_a_change_once(pg_api: Api) -> Non
         holder = await pg_api.register(phone=PHONE)
         await waiting(pg_api, holder)
         clock.shift(WAIT)
-        apply = pg_api.container.credentials.apply_due
+        apply = pg_api.container.waiting.apply_due
         await asyncio.gather(*(apply() for _ in range(4)))
         assert await apply() == 0
         holder = await renewed(pg_api, holder)
@@ -130,7 +130,7 @@ async def test_change_without_a_waiting_period_is_applied_by_the_next_worker(api
     with frozen():
         holder = await api.register(phone=PHONE)
         change = await waiting(api, holder)
-        assert await api.container.credentials.apply_due() == 1
+        assert await api.container.waiting.apply_due() == 1
         assert (await change_of(api, holder, change))["state"] == "completed"
         assert await may_log_in(api, NEW_EMAIL)
 
@@ -151,13 +151,13 @@ async def test_value_that_was_taken_meanwhile_cancels_the_change_and_the_old_con
         change = await waiting(api, holder)
         await api.register(email=NEW_EMAIL)
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         holder = await renewed(api, holder)
         assert (await change_of(api, holder, change))["state"] == "cancelled"
         assert len(await api.messages(holder.email, "credential_change_cancelled")) == 1
         assert not await api.messages(NEW_EMAIL, "credential_changed_new")
         assert await may_log_in(api, holder.email)
-        assert await api.container.credentials.apply_due() == 0
+        assert await api.container.waiting.apply_due() == 0
 
 
 async def test_password_that_was_changed_meanwhile_cancels_the_change(api: Api) -> None:
@@ -168,7 +168,7 @@ async def test_password_that_was_changed_meanwhile_cancels_the_change(api: Api) 
         await api.client.put("/v1/account/password", json=body, headers=holder.auth)
         assert (await change_of(api, holder, change))["state"] == "cancelled"
         clock.shift(WAIT)
-        assert await api.container.credentials.apply_due() == 0
+        assert await api.container.waiting.apply_due() == 0
         assert await may_log_in(api, holder.email, "another long passphrase")
 
 
@@ -179,7 +179,7 @@ async def test_account_that_was_suspended_meanwhile_keeps_its_login(api: Api) ->
         async with api.container.engine.begin() as connection:
             await connection.execute(text("UPDATE accounts SET status = 'suspended'"))
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         async with api.container.engine.begin() as connection:
             await connection.execute(text("UPDATE accounts SET status = 'active'"))
         assert await may_log_in(api, holder.email)
@@ -194,7 +194,7 @@ async def test_logging_out_does_not_stop_the_waiting(api: Api) -> None:
         other = await api.log_in(holder)
         assert (await change_of(api, other, change))["state"] == "waiting"
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         assert await may_log_in(api, NEW_EMAIL)
 
 
@@ -208,7 +208,7 @@ async def test_session_that_another_one_ended_takes_its_waiting_change_along(api
         await api.client.delete(url, headers=other.auth)
         assert (await change_of(api, other, change))["state"] == "cancelled"
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         assert await may_log_in(api, holder.email)
 
 
@@ -251,7 +251,7 @@ async def test_old_contact_cancels_with_its_token_and_ends_the_session_that_aske
         assert (await change_of(api, other, change))["state"] == "cancelled"
         assert len(await api.messages(holder.email, "credential_change_cancelled")) == 1
         clock.shift(WAIT)
-        assert await api.container.credentials.apply_due() == 0
+        assert await api.container.waiting.apply_due() == 0
         assert await may_log_in(api, holder.email)  # the password stays: nothing had been changed
 
 
@@ -261,7 +261,7 @@ async def test_token_of_the_waiting_is_of_no_use_once_the_change_took_effect(api
         await waiting(api, holder)
         token = await api.token(holder.email)
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         assert refusal(await undo(api, token)) == (410, "reversal_expired")
         undone = await undo(api, await api.token(holder.email))
         assert undone.json() == {"credential": "email", "outcome": "undone"}
@@ -272,6 +272,6 @@ async def test_effect_of_a_waiting_change_holds_the_next_one_for_a_day(api: Api)
         holder = await api.register(phone=PHONE)
         await waiting(api, holder)
         clock.shift(WAIT)
-        await api.container.credentials.apply_due()
+        await api.container.waiting.apply_due()
         holder = await renewed(api, holder)
         assert refusal(await api.start(holder)) == (409, "change_held")

@@ -36,8 +36,8 @@ class SignallingGateway(Gateway):
 
 def runner_of(api: Api, *outboxes: OutboxWorker) -> Runner:
     month = timedelta(days=30)
-    uow, credentials = api.container.profile.uow, api.container.credentials
-    return Runner(list(outboxes), Upkeep(uow, credentials, retention=month, known_address=month), poll_seconds=NEVER)
+    uow, waiting = api.container.profile.uow, api.container.waiting
+    return Runner(list(outboxes), Upkeep(uow, waiting, retention=month, known_address=month), poll_seconds=NEVER)
 
 
 @asynccontextmanager

@@ -34,8 +34,8 @@ Rows = Callable[[UUID, datetime], list[Base]]
 
 
 def upkeep(api: Api) -> Upkeep:
-    uow, credentials = api.container.profile.uow, api.container.credentials
-    return Upkeep(uow, credentials, retention=RETENTION, known_address=KNOWN)
+    uow, waiting = api.container.profile.uow, api.container.waiting
+    return Upkeep(uow, waiting, retention=RETENTION, known_address=KNOWN)
 
 
 def _unique() -> bytes:
