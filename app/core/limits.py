@@ -19,7 +19,7 @@ class Limits(BaseModel):
     daily_tries: PositiveInt = 20
     daily_sends_per_target: PositiveInt = 10
     hourly_sends_per_ip: PositiveInt = 500
-    hourly_sms_per_ip: PositiveInt = 60
+    hourly_sms_per_ip: PositiveInt = 120
     daily_sms_per_dial_code: PositiveInt = 10_000
     sms_countries: list[str] = [
         *("CN", "HK", "MO", "TW", "SG", "US", "CA", "GB", "IE", "DE", "FR", "NL", "ES", "IT", "CH", "SE"),
