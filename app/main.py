@@ -1,6 +1,7 @@
 """The application: what surrounds it, what it answers with, what it is made of."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -59,11 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     container: Container = app.state.container
     await _load_keys(container)
-    following = asyncio.create_task(_follow_keys(container))
+    stopping = asyncio.Event()
+    following = asyncio.create_task(_follow_keys(container, stopping))
     if container.settings.worker_in_server:
         container.runner.start()
     yield
-    following.cancel()
+    stopping.set()
+    await following
     if container.settings.worker_in_server:
         await container.runner.stop()
     await container.close()
@@ -80,8 +83,13 @@ async def _load_keys(container: Container) -> None:
         log.warning("keys_not_loaded", why="database unavailable")
 
 
-async def _follow_keys(container: Container) -> None:
-    """Take the keys that another process makes, and the change of the signing one."""
-    while True:
-        await asyncio.sleep(_KEYS_EVERY if container.tokens.ready else 1)
-        await _load_keys(container)
+async def _follow_keys(container: Container, stopping: asyncio.Event) -> None:
+    """Take the keys that another process makes, and the change of the signing one.
+
+    Ends between two looks, never within one: a cancelled query would leave its connection open.
+    """
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _KEYS_EVERY if container.tokens.ready else 1)
+        if not stopping.is_set():
+            await _load_keys(container)

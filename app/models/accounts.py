@@ -64,7 +64,6 @@ class Account(Keyed, ProfileColumns, Base):
     password_changed_at: Mapped[datetime | None]
     # Moves with email, phone and password: a flow that began before does nothing at its end.
     credentials_version: Mapped[int] = mapped_column(default=1)
-    failed_logins: Mapped[int] = mapped_column(default=0)  # consecutive ones; a code or a reset makes it 0
     status: Mapped[str] = mapped_column(String(16), default=Status.ACTIVE)
     real_name_status: Mapped[str] = mapped_column(String(16), default=RealNameStatus.NONE)
     time_zone: Mapped[str] = mapped_column(String(64))

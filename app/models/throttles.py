@@ -9,7 +9,10 @@ from app.models.base import Base
 
 
 class LoginThrottle(Base):
-    """Consecutive failures for what was typed, known or not. `key` is an HMAC of the identifier and its lane."""
+    """Consecutive failures: of what was typed in a lane, and of the account behind it (or of what stands in for one).
+
+    `key` is an HMAC: it names nobody.
+    """
 
     __tablename__ = "login_throttles"
     __table_args__ = (Index("ix_login_throttles_expires_at", "expires_at"),)

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
@@ -38,7 +38,10 @@ class Channel(StrEnum):
 
 
 class Challenge(Keyed, Base):
-    """One question "what code did we send you?" through its re-sends. Only an HMAC of the code is kept."""
+    """One question "what code did we send you?" through its re-sends. Only an HMAC of the code is kept.
+
+    account_id is no foreign key: the check would tell by time whether an identifier is anybody's.
+    """
 
     __tablename__ = "challenges"
     __table_args__ = (
@@ -54,7 +57,7 @@ class Challenge(Keyed, Base):
     purpose: Mapped[str] = mapped_column(String(16))
     lane: Mapped[str] = mapped_column(String(8))
     slot: Mapped[bytes] = mapped_column(LargeBinary(32))
-    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID | None]
     channel: Mapped[str] = mapped_column(String(8))
     target: Mapped[str] = mapped_column(String(254))
     code_mac: Mapped[bytes] = mapped_column(LargeBinary(32))

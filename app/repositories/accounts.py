@@ -81,10 +81,10 @@ class AccountRepository(Repository):
         return await self._session.get_one(Account, account_id, populate_existing=True)
 
     async def find(self, identifier: Identifier, *, ip: str, since: datetime) -> Found:
-        """Who it names, held; the address counts as known when a session began from it after `since`."""
+        """Who it names; the address is known if a session began from it after `since`."""
         seen = aliased(Session)
         known = exists().where(seen.account_id == Account.id, seen.ip == ip, seen.auth_time > since)
-        statement = held(select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key))
+        statement = select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key)
         row = (await self._session.execute(statement)).one_or_none()
         return Found(row[0], row[1]) if row else Found(None, known_address=False)
 
@@ -105,14 +105,6 @@ class AccountRepository(Repository):
         """Write the values if the profile is still at `version`."""
         statement = update(Account).where(Account.id == account_id, Account.profile_version == version)
         return await self._changed(statement.values(**values, profile_version=version + 1)) == 1
-
-    async def count_failure(self, account_id: UUID) -> int | None:
-        """One more consecutive failure; how many there are. None when there is no such account."""
-        statement = update(Account).where(Account.id == account_id).values(failed_logins=Account.failed_logins + 1)
-        return await self._session.scalar(statement.returning(Account.failed_logins))
-
-    async def forgive_failures(self, account_id: UUID) -> None:
-        await self._changed(update(Account).where(Account.id == account_id).values(failed_logins=0))
 
     async def has_hash(self, account_id: UUID, password_hash: str | None) -> bool:
         """Whether the password is still the one that was compared; holds the account until the transaction ends."""
@@ -136,7 +128,6 @@ class AccountRepository(Repository):
                     password_hash=hashed,
                     password_revoked=False,
                     password_changed_at=at,
-                    failed_logins=0,
                     credentials_version=version + 1,
                 )
             )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, exists, or_
 
 from app.models.accounts import Registration
+from app.models.activity import Activity
 from app.models.credentials import CredentialChange
 from app.models.idempotency import IdempotentAnswer
 from app.models.outbox import OutboxMessage
@@ -14,6 +15,7 @@ from app.models.verification import Budget, Challenge
 from app.repositories.base import Repository
 
 _UNCONFIRMED = timedelta(days=1)  # who did not confirm is no customer: nothing of them is kept longer
+_NOBODYS = timedelta(days=1)  # failed logins for identifiers that nobody has
 
 
 class CleanupRepository(Repository):
@@ -32,6 +34,7 @@ class CleanupRepository(Repository):
             "challenges": delete(Challenge).where(Challenge.expires_at < before, ~in_use),
             "outbox_messages": delete(OutboxMessage).where(OutboxMessage.finished_at < before),
             "login_tickets": delete(LoginTicket).where(LoginTicket.expires_at < before),
+            "activity": delete(Activity).where(Activity.account_id.is_(None), Activity.created_at < at - _NOBODYS),
             "sessions": delete(Session).where(Session.expires_at < sessions_before),
         }
         return {table: await self._changed(statement) for table, statement in deletions.items()}

@@ -1,5 +1,6 @@
 """SQL for the slowing down of logins."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, delete, select, update
@@ -34,11 +35,5 @@ class ThrottleRepository(Repository):
     async def next_at(self, key: bytes) -> datetime | None:
         return await self._session.scalar(select(LoginThrottle.next_at).where(LoginThrottle.key == key))
 
-    async def forget(self, key: bytes) -> None:
-        await self._changed(delete(LoginThrottle).where(LoginThrottle.key == key))
-
-    async def touch(self, key: bytes) -> None:
-        """A write that changes nothing: what an unknown identifier costs where a known one leaves a trace."""
-        await self._changed(
-            update(LoginThrottle).where(LoginThrottle.key == key).values(failures=LoginThrottle.failures)
-        )
+    async def forget(self, keys: Sequence[bytes]) -> None:
+        await self._changed(delete(LoginThrottle).where(LoginThrottle.key.in_(sorted(keys))))

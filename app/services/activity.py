@@ -28,7 +28,7 @@ class Entry:
 def record(
     uow: Work,
     action: Action,
-    account_id: UUID,
+    account_id: UUID | None,
     *,
     origin: Origin | None = None,
     session_id: UUID | None = None,
@@ -36,7 +36,10 @@ def record(
     old: str | None = None,
     new: str | None = None,
 ) -> None:
-    """Write one act, in the transaction of its effect. `old` and `new` come masked. No origin: the worker did it."""
+    """Write one act, in the transaction of its effect; `old` and `new` come masked.
+
+    No origin: the service did it by itself. No account: nobody's.
+    """
     uow.activity.add(
         Activity(
             account_id=account_id,

@@ -47,7 +47,6 @@ class _Attempt:
     """A counted password attempt: what to compare with, and what to write afterwards."""
 
     account: Account | None
-    key: bytes
     password_hash: str | None
 
 
@@ -165,21 +164,17 @@ class SessionService:
         typed = self.codes.read(identifier)
         async with self.uow() as uow:
             found = await uow.accounts.find(typed, ip=origin.ip, since=self.codes.known_since)
-            account, key = found.account, self.throttling.key(typed, found)
-            failures = await uow.accounts.count_failure(account.id if account else UUID(int=0))
-            await self.throttling.count(uow, key)
-        takes = failures is not None and self.throttling.takes_passwords(failures)
-        usable = account is not None and account.has_password and account.status != Status.CLOSED and takes
-        return _Attempt(account if takes else None, key, account.password_hash if account and usable else None)
+            failures = await self.throttling.count(uow, typed, found)
+        account = found.account if self.throttling.takes_passwords(failures) else None
+        usable = account is not None and account.has_password and account.status != Status.CLOSED
+        return _Attempt(account, account.password_hash if account and usable else None)
 
     @retried
     async def _note_failure(self, attempt: _Attempt, origin: Origin) -> None:
-        """Written for a known account; for anybody else another write takes its place and its time."""
+        """Into the account's trail, or nobody's: the same write for an identifier that nobody has."""
         async with self.uow() as uow:
-            if attempt.account is not None:
-                record(uow, Action.LOGIN_FAILED, attempt.account.id, origin=origin, actor=Actor.UNKNOWN)
-            else:
-                await uow.throttles.touch(attempt.key)
+            account_id = attempt.account.id if attempt.account else None
+            record(uow, Action.LOGIN_FAILED, account_id, origin=origin, actor=Actor.UNKNOWN)
 
     @retried
     async def _admit(

@@ -18,7 +18,8 @@ from app.models.verification import Lane
 from app.repositories.accounts import Found
 from app.repositories.unit_of_work import Work
 
-_MEMORY = timedelta(days=1)  # without a failure for so long, all is forgotten
+_MEMORY = timedelta(days=1)  # without a failure for so long, what was typed is forgotten
+_LONG_MEMORY = timedelta(days=3650)  # consecutive failures of an account do not wear off by time
 _LANES = (Lane.OPEN, Lane.KNOWN)
 
 
@@ -27,16 +28,19 @@ class Throttling:
         self._mac = Mac(secret, "login-throttle")
         self._limits = limits
 
-    def key(self, identifier: Identifier, found: Found) -> bytes:
-        return self._key(identifier, lane_of(found))
+    async def count(self, uow: Work, identifier: Identifier, found: Found) -> int:
+        """Count the attempt as a failure before it is looked at; how many the account has in a row.
 
-    async def count(self, uow: Work, key: bytes) -> None:
-        """Count the attempt as a failure before it is looked at. Raises LoginSlowed when it comes too early."""
+        An identifier that nobody has is counted in the same two places. Raises LoginSlowed when it comes too early.
+        """
+        in_a_row = await uow.throttles.attempt(self._overall(identifier, found.account), memory=_LONG_MEMORY)
+        key = self._key(identifier, lane_of(found))
         failures = await uow.throttles.attempt(key, memory=_MEMORY)
         if failures is None:
             raise await self._slowed(uow, key)
         if failures >= self._limits.login_free_failures:
             await uow.throttles.wait_until(key, now() + self._delay(failures))
+        return in_a_row or 0
 
     def takes_passwords(self, failures: int) -> bool:
         """Whether an account with so many consecutive failures still takes a password."""
@@ -44,10 +48,9 @@ class Throttling:
 
     async def forgive(self, uow: Work, account: Account) -> None:
         """The holder is in: all that was counted against the account is forgotten."""
-        await uow.accounts.forgive_failures(account.id)
-        for identifier in _identifiers_of(account):
-            for lane in _LANES:
-                await uow.throttles.forget(self._key(identifier, lane))
+        identifiers = _identifiers_of(account)
+        keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
+        await uow.throttles.forget([*keys, self._overall(identifiers[0], account)])
 
     def _delay(self, failures: int) -> timedelta:
         doublings = min(failures - self._limits.login_free_failures, 20)
@@ -63,6 +66,10 @@ class Throttling:
             window=limits.login_delay_max_seconds,
             policy="login-failures",
         )
+
+    def _overall(self, identifier: Identifier, account: Account | None) -> bytes:
+        """Of the account; of what was typed where there is none."""
+        return self._mac.of("account", account.id.hex if account else f"{identifier.kind}:{identifier.key}")
 
     def _key(self, identifier: Identifier, lane: Lane) -> bytes:
         return self._mac.of(identifier.kind, identifier.key, lane)

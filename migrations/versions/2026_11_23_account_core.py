@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("password_revoked", sa.Boolean(), nullable=False),
         sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("credentials_version", sa.Integer(), nullable=False),
-        sa.Column("failed_logins", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("real_name_status", sa.String(length=16), nullable=False),
         sa.Column("time_zone", sa.String(length=64), nullable=False),
@@ -55,6 +54,30 @@ def upgrade() -> None:
     op.create_index("uq_accounts_phone", "accounts", ["phone"], unique=True)
     op.create_index("uq_accounts_username_key", "accounts", ["username_key"], unique=True)
     op.create_table(
+        "activity",
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.Column("ip", sa.String(length=45), nullable=True),
+        sa.Column("user_agent", sa.String(length=256), nullable=True),
+        sa.Column("request_id", sa.String(length=128), nullable=True),
+        sa.Column("old_value", sa.String(length=1000), nullable=True),
+        sa.Column("new_value", sa.String(length=1000), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_activity")),
+    )
+    op.create_index("ix_activity_account_id", "activity", ["account_id", "id"], unique=False)
+    op.create_index(
+        "ix_activity_created_at_nobody",
+        "activity",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("account_id IS NULL"),
+        sqlite_where=sa.text("account_id IS NULL"),
+    )
+    op.create_table(
         "budgets",
         sa.Column("key", sa.LargeBinary(length=32), nullable=False),
         sa.Column("used", sa.Integer(), nullable=False),
@@ -62,6 +85,42 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_budgets")),
     )
     op.create_index("ix_budgets_expires_at", "budgets", ["expires_at"], unique=False)
+    op.create_table(
+        "challenges",
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("lane", sa.String(length=8), nullable=False),
+        sa.Column("slot", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("channel", sa.String(length=8), nullable=False),
+        sa.Column("target", sa.String(length=254), nullable=False),
+        sa.Column("code_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("code_sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("code_expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("code_tries", sa.Integer(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("sends", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("channel IN ('email', 'sms', 'none')", name=op.f("ck_challenges_channel_known")),
+        sa.CheckConstraint("lane IN ('open', 'known', 'session', 'claim')", name=op.f("ck_challenges_lane_known")),
+        sa.CheckConstraint(
+            "purpose IN ('register', 'login', 'password_reset', 'first_password', 'change_current', 'change_new')",
+            name=op.f("ck_challenges_purpose_known"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_challenges")),
+    )
+    op.create_index("ix_challenges_account_id", "challenges", ["account_id"], unique=False)
+    op.create_index("ix_challenges_expires_at", "challenges", ["expires_at"], unique=False)
+    op.create_index(
+        "uq_challenges_slot_live",
+        "challenges",
+        ["slot"],
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL"),
+        sqlite_where=sa.text("closed_at IS NULL"),
+    )
     op.create_table(
         "idempotent_answers",
         sa.Column("key", sa.LargeBinary(length=32), nullable=False),
@@ -123,121 +182,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_signing_keys")),
     )
-    op.create_table(
-        "activity",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("action", sa.String(length=32), nullable=False),
-        sa.Column("actor", sa.String(length=128), nullable=False),
-        sa.Column("session_id", sa.Uuid(), nullable=True),
-        sa.Column("ip", sa.String(length=45), nullable=True),
-        sa.Column("user_agent", sa.String(length=256), nullable=True),
-        sa.Column("request_id", sa.String(length=128), nullable=True),
-        sa.Column("old_value", sa.String(length=1000), nullable=True),
-        sa.Column("new_value", sa.String(length=1000), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_activity_account_id_accounts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_activity")),
-    )
-    op.create_index("ix_activity_account_id", "activity", ["account_id", "id"], unique=False)
-    op.create_table(
-        "challenges",
-        sa.Column("purpose", sa.String(length=16), nullable=False),
-        sa.Column("lane", sa.String(length=8), nullable=False),
-        sa.Column("slot", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=True),
-        sa.Column("channel", sa.String(length=8), nullable=False),
-        sa.Column("target", sa.String(length=254), nullable=False),
-        sa.Column("code_mac", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("code_sent_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("code_expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("code_tries", sa.Integer(), nullable=False),
-        sa.Column("tries", sa.Integer(), nullable=False),
-        sa.Column("sends", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.CheckConstraint("channel IN ('email', 'sms', 'none')", name=op.f("ck_challenges_channel_known")),
-        sa.CheckConstraint("lane IN ('open', 'known', 'session', 'claim')", name=op.f("ck_challenges_lane_known")),
-        sa.CheckConstraint(
-            "purpose IN ('register', 'login', 'password_reset', 'first_password', 'change_current', 'change_new')",
-            name=op.f("ck_challenges_purpose_known"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_challenges_account_id_accounts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_challenges")),
-    )
-    op.create_index("ix_challenges_account_id", "challenges", ["account_id"], unique=False)
-    op.create_index("ix_challenges_expires_at", "challenges", ["expires_at"], unique=False)
-    op.create_index(
-        "uq_challenges_slot_live",
-        "challenges",
-        ["slot"],
-        unique=True,
-        postgresql_where=sa.text("closed_at IS NULL"),
-        sqlite_where=sa.text("closed_at IS NULL"),
-    )
-    op.create_table(
-        "login_tickets",
-        sa.Column("ticket_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("workspace_id", sa.String(length=64), nullable=False),
-        sa.Column("actor", sa.String(length=128), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_login_tickets_account_id_accounts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("ticket_hash", name=op.f("pk_login_tickets")),
-    )
-    op.create_index("ix_login_tickets_account_id", "login_tickets", ["account_id"], unique=False)
-    op.create_index("ix_login_tickets_expires_at", "login_tickets", ["expires_at"], unique=False)
-    op.create_table(
-        "sessions",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("method", sa.String(length=16), nullable=False),
-        sa.Column("delivery", sa.String(length=8), nullable=False),
-        sa.Column("ip", sa.String(length=45), nullable=False),
-        sa.Column("user_agent", sa.String(length=256), nullable=True),
-        sa.Column("auth_time", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("final_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("end_reason", sa.String(length=24), nullable=True),
-        sa.Column("refresh_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("previous_hash", sa.LargeBinary(length=32), nullable=True),
-        sa.Column("rotated_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("successor", sa.LargeBinary(), nullable=True),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.CheckConstraint("delivery IN ('cookie', 'body')", name=op.f("ck_sessions_delivery_known")),
-        sa.CheckConstraint(
-            "end_reason IN ('logout', 'ended_by_holder', 'credential_changed', 'change_undone', 'password_changed', 'token_reused')",
-            name=op.f("ck_sessions_end_reason_known"),
-        ),
-        sa.CheckConstraint(
-            "method IN ('password', 'code', 'ticket', 'registration')", name=op.f("ck_sessions_method_known")
-        ),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_sessions_account_id_accounts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
-    )
-    op.create_index("ix_sessions_account_id_ip", "sessions", ["account_id", "ip"], unique=False)
-    op.create_index(
-        "ix_sessions_account_id_live",
-        "sessions",
-        ["account_id", "id"],
-        unique=False,
-        postgresql_where=sa.text("ended_at IS NULL"),
-        sqlite_where=sa.text("ended_at IS NULL"),
-    )
-    op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
     op.create_table(
         "credential_changes",
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -304,6 +248,22 @@ def upgrade() -> None:
     )
     op.create_index("uq_credential_changes_undo_hash", "credential_changes", ["undo_hash"], unique=True)
     op.create_table(
+        "login_tickets",
+        sa.Column("ticket_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_login_tickets_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("ticket_hash", name=op.f("pk_login_tickets")),
+    )
+    op.create_index("ix_login_tickets_account_id", "login_tickets", ["account_id"], unique=False)
+    op.create_index("ix_login_tickets_expires_at", "login_tickets", ["expires_at"], unique=False)
+    op.create_table(
         "registrations",
         sa.Column("challenge_id", sa.Uuid(), nullable=False),
         sa.Column("username", sa.String(length=32), nullable=False),
@@ -329,18 +289,59 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_registrations_challenge_id"), "registrations", ["challenge_id"], unique=False)
     op.create_index("ix_registrations_expires_at", "registrations", ["expires_at"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("method", sa.String(length=16), nullable=False),
+        sa.Column("delivery", sa.String(length=8), nullable=False),
+        sa.Column("ip", sa.String(length=45), nullable=False),
+        sa.Column("user_agent", sa.String(length=256), nullable=True),
+        sa.Column("auth_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("final_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("end_reason", sa.String(length=24), nullable=True),
+        sa.Column("refresh_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("previous_hash", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("rotated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("successor", sa.LargeBinary(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("delivery IN ('cookie', 'body')", name=op.f("ck_sessions_delivery_known")),
+        sa.CheckConstraint(
+            "end_reason IN ('logout', 'ended_by_holder', 'credential_changed', 'change_undone', 'password_changed', 'token_reused')",
+            name=op.f("ck_sessions_end_reason_known"),
+        ),
+        sa.CheckConstraint(
+            "method IN ('password', 'code', 'ticket', 'registration')", name=op.f("ck_sessions_method_known")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_sessions_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index("ix_sessions_account_id_ip", "sessions", ["account_id", "ip"], unique=False)
+    op.create_index(
+        "ix_sessions_account_id_live",
+        "sessions",
+        ["account_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL"),
+        sqlite_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_table("registrations")
-    op.drop_table("credential_changes")
     op.drop_table("sessions")
+    op.drop_table("registrations")
     op.drop_table("login_tickets")
-    op.drop_table("challenges")
-    op.drop_table("activity")
+    op.drop_table("credential_changes")
     op.drop_table("signing_keys")
     op.drop_table("outbox_messages")
     op.drop_table("login_throttles")
     op.drop_table("idempotent_answers")
+    op.drop_table("challenges")
     op.drop_table("budgets")
+    op.drop_table("activity")
     op.drop_table("accounts")

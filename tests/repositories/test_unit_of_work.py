@@ -16,7 +16,7 @@ from app.core.crypto import digest
 from app.core.database import open_engine
 from app.core.errors import AppError, ChangeOpen, EmailTaken, NotReady, PhoneTaken, TransactionConflict, UsernameTaken
 from app.models.accounts import Account
-from app.models.credentials import CredentialChange, State
+from app.models.credentials import Credential, CredentialChange, State
 from app.models.verification import Challenge
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.notices import Contact
@@ -214,16 +214,16 @@ async def test_two_that_deadlock_both_get_their_way(pg_api: Api) -> None:
     async def fail_both(first: UUID, second: UUID) -> None:
         attempts.append(first)
         async with uow() as work:
-            await work.accounts.count_failure(first)
+            await work.accounts.set_credential(first, Credential.PHONE, None, version=None, at=now())
             if len(attempts) <= 2:
                 await met.wait()
-            await work.accounts.count_failure(second)
+            await work.accounts.set_credential(second, Credential.PHONE, None, version=None, at=now())
 
     await asyncio.gather(fail_both(here.id, there.id), fail_both(there.id, here.id))
 
     assert len(attempts) == 3
     async with uow.reading() as work:
-        assert [(await work.accounts.get_one(one.id)).failed_logins for one in (here, there)] == [2, 2]
+        assert [(await work.accounts.get_one(one.id)).credentials_version for one in (here, there)] == [3, 3]
 
 
 async def test_a_serialization_failure_is_run_again(pg_api: Api) -> None:
@@ -239,13 +239,13 @@ async def test_a_serialization_failure_is_run_again(pg_api: Api) -> None:
             await work.accounts.get_one(holder.id)
             if len(attempts) <= 2:
                 await met.wait()
-            await work.accounts.count_failure(holder.id)
+            await work.accounts.set_credential(holder.id, Credential.PHONE, None, version=None, at=now())
 
     await asyncio.gather(read_and_write(), read_and_write())
 
     assert len(attempts) == 3
     async with strict.reading() as work:
-        assert (await work.accounts.get_one(holder.id)).failed_logins == 2
+        assert (await work.accounts.get_one(holder.id)).credentials_version == 3
 
 
 @pytest.mark.parametrize(("error", "attempts"), [(TransactionConflict, 5), (UsernameTaken, 1), (RuntimeError, 1)])
