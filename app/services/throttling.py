@@ -50,7 +50,8 @@ class Throttling:
         """The holder is in: all that was counted against the account is forgotten."""
         identifiers = _identifiers_of(account)
         keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
-        await uow.throttles.forget([*keys, self._overall(identifiers[0], account)])
+        await uow.throttles.forget([self._overall(identifiers[0], account)])  # first, as attempts take them
+        await uow.throttles.forget(keys)
 
     def _delay(self, failures: int) -> timedelta:
         doublings = min(failures - self._limits.login_free_failures, 20)
