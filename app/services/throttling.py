@@ -33,7 +33,8 @@ class Throttling:
 
         An identifier that nobody has is counted in the same two places. Raises LoginSlowed when it comes too early.
         """
-        in_a_row = await uow.throttles.attempt(self._overall(identifier, found.account), memory=_LONG_MEMORY)
+        memory = _LONG_MEMORY if found.account else _MEMORY
+        in_a_row = await uow.throttles.attempt(self._overall(identifier, found.account), memory=memory)
         key = self._key(identifier, lane_of(found))
         failures = await uow.throttles.attempt(key, memory=_MEMORY)
         if failures is None:

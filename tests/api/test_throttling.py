@@ -5,8 +5,10 @@ from datetime import timedelta
 import httpx
 import pytest
 import time_machine
+from sqlalchemy import select
 
 from app.core.clock import now
+from app.models.throttles import LoginThrottle
 from tests.support.api import PASSWORD, Api, calling_from
 
 STRANGER = "203.0.113.9"
@@ -163,3 +165,16 @@ async def test_a_reset_forgets_the_failures(api: Api) -> None:
         assert (await api.client.post(f"/v1/password-resets/{reset}/confirm", json=body)).status_code == 204
 
         assert (await log_in(api, holder.username, new)).status_code == 201
+
+
+async def test_failures_of_an_account_do_not_wear_off_and_names_that_nobody_has_are_forgotten_in_a_day(
+    api: Api,
+) -> None:
+    holder = await api.register()
+    await fail(api, holder.username, times=1)
+    await fail(api, "nobody_here", times=1)
+
+    async with api.container.engine.connect() as connection:
+        ends = (await connection.scalars(select(LoginThrottle.expires_at))).all()
+    in_two_days = now() + timedelta(days=2)
+    assert [end > in_two_days for end in sorted(ends)] == [False, False, False, True]
