@@ -66,7 +66,7 @@ class Settings(BaseSettings, Limits):
 
     worker_in_server: bool = True
     outbox_poll_seconds: Annotated[float, Field(gt=0)] = 1.0
-    outbox_lease_seconds: PositiveInt = 60
+    outbox_lease_seconds: PositiveInt = 30
     outbox_max_attempts: PositiveInt = 10
     outbox_backoff_seconds: Annotated[float, Field(gt=0)] = 2.0
     outbox_backoff_max_seconds: PositiveInt = 3600
