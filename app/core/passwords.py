@@ -15,6 +15,7 @@ from passlib.context import CryptContext
 from passlib.exc import UnknownHashError
 
 from app.core.errors import Busy
+from app.core.telemetry import HASH_QUEUE
 
 T = TypeVar("T")
 
@@ -60,10 +61,6 @@ class PasswordHasher:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def waiting(self) -> int:
-        return self._taken
-
     def _matches(self, password: str, hashed: str) -> bool:
         try:
             return bool(self._context.verify(password, hashed))
@@ -74,7 +71,9 @@ class PasswordHasher:
         if self._taken >= self._room:
             raise Busy(retry_after=1)
         self._taken += 1
+        HASH_QUEUE.inc()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._taken -= 1
+            HASH_QUEUE.dec()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from app.core import masking
 from app.core.clock import now
 from app.core.crypto import Mac
-from app.core.errors import ResendTooSoon, TooManySends, seconds_until
+from app.core.errors import ResendTooSoon, TooMany, TooManySends, seconds_until
 from app.core.limits import Limits
 from app.models.verification import Challenge, Channel, Lane, Purpose
 from app.repositories.budgets import Charge, Overdrawn
@@ -70,11 +70,16 @@ def refuse_sending(overdrawn: Sequence[Overdrawn], *, silent: bool) -> bool:
     told = [over for over in overdrawn if not (silent and over.charge.name == _TARGET)]
     if told:
         longest = max(told, key=lambda over: over.until)
-        error = ResendTooSoon if longest.charge.name == "gap" else TooManySends
-        raise error(
-            retry_after=seconds_until(longest.until, now()),
-            limit=longest.charge.limit,
-            window=int(longest.charge.window.total_seconds()),
-            policy=longest.charge.name,
-        )
+        raise refusal(ResendTooSoon if longest.charge.name == "gap" else TooManySends, told)
     return bool(overdrawn)
+
+
+def refusal(kind: type[TooMany], overdrawn: Sequence[Overdrawn]) -> TooMany:
+    """The 429 for what is overdrawn: of several, the one that lasts longest."""
+    longest = max(overdrawn, key=lambda over: over.until)
+    return kind(
+        retry_after=seconds_until(longest.until, now()),
+        limit=longest.charge.limit,
+        window=int(longest.charge.window.total_seconds()),
+        policy=longest.charge.name,
+    )

@@ -49,7 +49,7 @@ class CredentialEffects:
         )
         return await self.verification.open(uow, question, origin)
 
-    async def claim_phone(self, uow: Work, account: Account, phone: str, session_id: UUID, origin: Origin) -> UUID:
+    async def claim_phone(self, uow: Work, account: Account, phone: str, session_id: UUID, origin: Origin) -> None:
         """The phone given at registration: a change in `verify_new`, since the email was proven a moment ago."""
         at = now()
         change = CredentialChange(
@@ -68,7 +68,6 @@ class CredentialEffects:
         fresh = Challenge(tries=0, sends=0)
         change.challenge_id = (await self.ask_new(uow, account, change, phone, origin, after=fresh)).id
         uow.changes.add(change)
-        return change.id
 
     async def take_effect(
         self, uow: Work, change: CredentialChange, *, proof: Challenge | None, origin: Origin | None

@@ -16,7 +16,6 @@ from app.core.errors import (
     PasswordRefused,
     TooManyTries,
     WrongPassword,
-    seconds_until,
 )
 from app.core.limits import Limits
 from app.core.passwords import PasswordHasher
@@ -28,7 +27,7 @@ from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.access import Access
 from app.services.activity import record
-from app.services.budgets import Budgets
+from app.services.budgets import Budgets, refusal
 from app.services.notices import Contact, Notices
 from app.services.open_codes import OpenCodes, Sent
 from app.services.throttling import Throttling
@@ -156,15 +155,9 @@ class PasswordService:
             account = await uow.accounts.through_session(caller)
             if not account.has_password:
                 raise NoPassword
-            charge = self.budgets.password_tries(account.id.hex)
-            overdrawn = await uow.budgets.take([charge])
+            overdrawn = await uow.budgets.take([self.budgets.password_tries(account.id.hex)])
         if overdrawn:
-            raise TooManyTries(
-                retry_after=seconds_until(overdrawn[0].until, now()),
-                limit=charge.limit,
-                window=int(charge.window.total_seconds()),
-                policy=charge.name,
-            )
+            raise refusal(TooManyTries, overdrawn)
         return account
 
     @retried

@@ -217,7 +217,7 @@ class SessionService:
                 at=at,
                 idle_until=at + self.access.idle,
             )
-            return await uow.sessions.reload(session), following if rotated else None
+            return (session, following) if rotated else (await uow.sessions.reload(session), None)
 
     @retried
     async def _end_reused(self, session: Session, origin: Origin) -> None:

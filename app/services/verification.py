@@ -18,7 +18,7 @@ from app.core.errors import AppError, CodeExpired, CodeUsed, TooManySends, TooMa
 from app.core.limits import Limits
 from app.models.verification import Challenge, Channel, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work
-from app.services.budgets import Budgets, refuse_sending
+from app.services.budgets import Budgets, refusal, refuse_sending
 from app.services.notices import NOBODY, Contact, Notices
 
 CODE_DIGITS = 6
@@ -132,10 +132,7 @@ class Verification:
                 raise self._reason(await uow.challenges.get(challenge_id), purpose, account_id, at)
             overdrawn = await uow.budgets.take(self._budgets.trying(challenge))
         if overdrawn:
-            until = max(over.until for over in overdrawn)
-            raise TooManyTries(
-                retry_after=seconds_until(until, at), limit=limits.daily_tries, window=86_400, policy="tries"
-            )
+            raise refusal(TooManyTries, overdrawn)
         if not self._codes.matches(challenge.code_mac, *_bound_to(challenge), code):
             raise WrongCode(tries_left=self.tries_left(challenge))
         return challenge

@@ -42,7 +42,6 @@ async def get_key_set(request: Request, response: Response) -> KeySetOut:
 
 
 @metrics.get("/metrics")
-async def get_metrics(request: Request) -> Response:
-    telemetry.HASH_QUEUE.set(container_of(request).hasher.waiting)
+async def get_metrics() -> Response:
     body, media_type = telemetry.exposition()
     return Response(body, media_type=media_type)
