@@ -19,7 +19,7 @@ from app.api.texts import problem_text
 from app.api.wiring import Container, build
 from app.core import logging, migrations, telemetry
 from app.core.config import Settings, load, unknown_variables
-from app.core.errors import AppError
+from app.core.errors import AppError, NotReady
 from app.main import create_app
 
 app = typer.Typer(
@@ -32,6 +32,8 @@ keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
 _DOCUMENT = Path(__file__).parent.parent / "openapi" / "public.json"
+
+_REMEDIES = {"schema": ": python -m app migrate", "signing_key": ": python -m app keys rotate"}
 
 log = structlog.get_logger()
 
@@ -182,6 +184,10 @@ def _told() -> Iterator[None]:
     """A failure in words instead of a traceback."""
     try:
         yield
+    except NotReady as error:
+        for check in (name for name, holds in error.checks.items() if not holds):
+            typer.echo(f"not ready: {check}{_REMEDIES.get(check, '')}", err=True)
+        raise typer.Exit(1) from None
     except AppError as error:
         _, detail = problem_text(error.code, "en", error.params)
         typer.echo(f"{error.code}: {detail}", err=True)
@@ -198,8 +204,7 @@ async def _work(container: Container) -> None:
 def _require_keys(settings: Settings) -> None:
     async def check(container: Container) -> None:
         if not container.tokens.ready:
-            typer.echo("no signing key: python -m app keys rotate", err=True)
-            raise typer.Exit(1)
+            raise NotReady({"signing_key": False})
 
     _run(settings, check)
 

@@ -122,6 +122,13 @@ def test_production_refuses_to_serve_without_a_signing_key_and_serves_with_one(p
         assert httpx.get(f"{base}/dev/messages").status_code == 404
 
 
+def test_production_says_what_to_do_about_a_database_that_was_not_migrated(production: dict[str, str]) -> None:
+    refused = app(production, "serve", "--port", "1")
+
+    assert refused.returncode == 1
+    assert refused.stderr == "not ready: schema: python -m app migrate\n"
+
+
 def test_a_database_that_is_away_is_said_in_a_line(development: dict[str, str]) -> None:
     environment = development | {"GUANCE_DATABASE_URL": f"postgresql://me:{SECRETS[1]}@127.0.0.1:1/nowhere"}
     for command in (("migrate",), ("keys", "list")):

@@ -282,7 +282,7 @@ def test_with_another_secret_production_starts_after_a_rotation(tmp_path: Path) 
     cli(tmp_path, "migrate", **production)
     old = words(cli(tmp_path, "keys", "rotate", **production))[-1]
 
-    assert "no signing key" in cli(tmp_path, "serve", **changed).stderr
+    assert "not ready: signing_key" in cli(tmp_path, "serve", **changed).stderr
     new = words(cli(tmp_path, "keys", "rotate", **changed))[-1]
     listed = words(cli(tmp_path, "keys", "list", **changed))
     assert (listed[listed.index(old) + 1], listed[listed.index(new) + 1]) == ("unreadable", "signing")
