@@ -185,3 +185,19 @@ async def test_api_documentation_names_no_outside_address(api: Api) -> None:
     assert page.status_code == 200
     assert "https://" not in page.text
     assert (await api.client.get("/openapi.json")).json()["openapi"].startswith("3.1")
+
+
+async def test_a_key_that_another_process_revokes_stops_here_by_itself(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main._KEYS_EVERY", 0.05)
+    here, elsewhere = await start(), await start()
+    holder = await here.register()
+    old = here.container.tokens.jwks()[0]["kid"]
+    await elsewhere.container.keys.rotate(at_once=True)
+    await elsewhere.container.keys.revoke(kid=old)
+
+    async with asyncio.timeout(10):
+        while (answer := await here.client.get("/v1/account", headers=holder.auth)).status_code == 200:  # noqa: ASYNC110 - what we wait for is told over HTTP
+            await asyncio.sleep(0.05)
+    assert answer.json()["code"] == "invalid_token"
