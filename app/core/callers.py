@@ -15,6 +15,25 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """Another service of Guance whose token was good. Whether the client still lives is asked of the database."""
+
+    client_id: UUID
+    secret_id: UUID  # the one that the token was got with
+    scopes: frozenset[str]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """A person at Guance, by the word of the staff tool that calls: who, and why."""
+
+    service: Service
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """A holder whose access token was good. Whether the session still lives is asked of the database on each call."""
 

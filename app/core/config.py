@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AnyHttpUrl, Field, PositiveInt, SecretStr, model_validator
+from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.limits import Limits
@@ -28,6 +28,11 @@ class SmsNotifier(StrEnum):
     LOG = "log"
     HTTP = "http"
     ALIYUN = "aliyun"
+
+
+class Billing(StrEnum):
+    NONE = "none"
+    HTTP = "http"
 
 
 class Settings(BaseSettings, Limits):
@@ -72,6 +77,19 @@ class Settings(BaseSettings, Limits):
     outbox_backoff_max_seconds: PositiveInt = 3600
     retention_days: PositiveInt = 30
 
+    event_retention_days: PositiveInt = 90
+    webhook_allowed_networks: list[IPvAnyNetwork] = []
+    webhook_timeout_seconds: PositiveInt = 15
+    webhook_retry_seconds: list[PositiveInt] = [5, 60, 300, 1800, 7200, 14_400, 21_600, 43_200]
+    webhook_pause_after_hours: PositiveInt = 24
+    webhook_secret_overlap_hours: PositiveInt = 24
+    closed_retention_days: PositiveInt = 183
+
+    billing: Billing = Billing.NONE
+    billing_url: AnyHttpUrl | None = None
+    billing_token: SecretStr | None = None
+    billing_timeout_seconds: PositiveInt = 5
+
     default_phone_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CN"
     default_time_zone: str = "Asia/Shanghai"
     dev_messages_file: Path = Path("var/messages.jsonl")
@@ -101,7 +119,7 @@ class Settings(BaseSettings, Limits):
         return self.database_url.get_secret_value().startswith("sqlite")
 
     @model_validator(mode="after")
-    def _notifiers_are_complete(self) -> Self:
+    def _choices_are_complete(self) -> Self:
         needs: dict[StrEnum, dict[str, object]] = {
             EmailNotifier.SMTP: {"smtp_url": self.smtp_url},
             SmsNotifier.HTTP: {"sms_http_url": self.sms_http_url},
@@ -116,6 +134,8 @@ class Settings(BaseSettings, Limits):
             missing = [f"GUANCE_{name.upper()}" for name, value in needs.get(chosen, {}).items() if not value]
             if missing:
                 raise ValueError(f"the notifier {chosen} needs {', '.join(missing)}")
+        if self.billing is Billing.HTTP and not self.billing_url:
+            raise ValueError("GUANCE_BILLING=http needs GUANCE_BILLING_URL")
         return self
 
     @model_validator(mode="after")
@@ -131,6 +151,7 @@ class Settings(BaseSettings, Limits):
             "GUANCE_DATABASE_URL is SQLite; GUANCE_ALLOW_SQLITE=true says that this is meant": self.uses_sqlite
             and not self.allow_sqlite,
             "GUANCE_ISSUER must be the https URL of this service": not self.issuer.startswith("https://"),
+            "GUANCE_BILLING=none is for development: nobody is asked for debts": self.billing is Billing.NONE,
             "GUANCE_SPA_URL must be https": self.spa_url.scheme != "https",
         }
         if reasons := [reason for reason, holds in refused.items() if holds]:

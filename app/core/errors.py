@@ -3,7 +3,7 @@
 AppError
 ├── Malformed            400
 ├── Unauthenticated      401  no token, a bad one, an ended session, wrong credentials
-├── Forbidden            403
+├── Forbidden            403  known, but not allowed
 ├── NotFound             404
 ├── MethodNotAllowed     405
 ├── Conflict             409  the state of things is against it
@@ -19,7 +19,7 @@ AppError
 `app/data/problems.toml`; `docs/errors.md` lists them; a test keeps the three alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -31,6 +31,26 @@ class FieldProblem:
 
     pointer: str
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A condition for closing an account that is not met, or (`unknown`) of which nobody can tell now."""
+
+    condition: str
+    unknown: bool = False
+    until: datetime | None = None
+
+    def shown(self) -> dict[str, object]:
+        return {
+            "condition": self.condition,
+            "state": "unknown" if self.unknown else "unmet",
+            "until": _instant(self.until) if self.until else None,
+        }
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class AppError(Exception):
@@ -74,6 +94,20 @@ class SessionEnded(InvalidToken):
     code = "session_ended"
 
 
+class ClientDisabled(InvalidToken):
+    code = "client_disabled"
+
+
+class FreshLoginRequired(Unauthenticated):
+    """The login is older than `max_age` seconds (RFC 9470 §3)."""
+
+    code = "fresh_login_required"
+
+    def __init__(self, *, max_age: int = 600) -> None:
+        super().__init__()
+        self.headers["WWW-Authenticate"] = f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
+
+
 class InvalidCredentials(Unauthenticated):
     code = "invalid_credentials"
 
@@ -92,6 +126,21 @@ class Forbidden(AppError):
 
 class AccountSuspended(Forbidden):
     code = "account_suspended"
+
+
+class InsufficientScope(Forbidden):
+    """The token lacks `scope` (RFC 6750 §3.1)."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str = "") -> None:
+        super().__init__(scope=scope)
+        self.scope = scope
+        self.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{scope}"'
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"scope": self.scope}
 
 
 class NotFound(AppError):
@@ -137,7 +186,7 @@ class ChangeHeld(Conflict):
 
     @property
     def extensions(self) -> Mapping[str, object]:
-        return {"held_until": self.held_until.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        return {"held_until": _instant(self.held_until)}
 
 
 class WrongState(Conflict):
@@ -168,6 +217,48 @@ class RequestRunning(Conflict):
     code = "request_running"
 
 
+class AccountClosed(Conflict):
+    code = "account_closed"
+
+
+class ReferenceTaken(Conflict):
+    code = "reference_taken"
+
+
+class WorkspaceElsewhere(Conflict):
+    code = "workspace_elsewhere"
+
+
+class WorkspaceDissolved(Conflict):
+    code = "workspace_dissolved"
+
+
+class ClosingRefused(Conflict):
+    """Conditions against closing the account; `unmet` names each, and until when it holds where that is known."""
+
+    code = "closing_refused"
+
+    def __init__(self, unmet: Sequence[Unmet] = ()) -> None:
+        super().__init__()
+        self.unmet = unmet
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"unmet": [one.shown() for one in self.unmet]}
+
+
+class TooManySecrets(Conflict):
+    code = "too_many_secrets"
+
+
+class TooManyEndpoints(Conflict):
+    code = "too_many_endpoints"
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+
 class Gone(AppError):
     status: ClassVar[int] = 410
 
@@ -186,6 +277,10 @@ class ChangeExpired(Gone):
 
 class ReversalExpired(Gone):
     code = "reversal_expired"
+
+
+class CursorExpired(Gone):
+    code = "cursor_expired"
 
 
 class PreconditionFailed(AppError):
@@ -320,6 +415,21 @@ class TransactionConflict(Unavailable):
 
 class Busy(Unavailable):
     code = "busy"
+
+
+class ClosingUndecided(Unavailable):
+    """A service that has to be asked does not answer: nobody can tell now whether the account may be closed."""
+
+    code = "closing_undecided"
+
+
+class TokenRefused(Exception):
+    """Why no token is given: `error` is a code of RFC 6749 §5.2, which also says how it is shown."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
 
 
 def every_kind() -> list[type[AppError]]:

@@ -13,6 +13,11 @@ CREDENTIAL_CHANGE = "cchg"
 PASSWORD_RESET = "pwrs"
 ACTIVITY = "actv"
 MESSAGE = "mesg"
+CLIENT = "clnt"
+CLIENT_SECRET = "scrt"
+EVENT = "evnt"
+WEBHOOK_ENDPOINT = "whep"
+WEBHOOK_ATTEMPT = "what"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

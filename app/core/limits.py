@@ -33,6 +33,8 @@ class Limits(BaseModel):
     lost_contact_wait_hours: Annotated[int, Field(ge=0)] = 72
     undo_hours: PositiveInt = 72
     change_hold_hours: Annotated[int, Field(ge=0)] = 24
+    fresh_login_seconds: PositiveInt = 600
+    login_ticket_seconds: PositiveInt = 60
     idempotency_hours: PositiveInt = 24
 
     @property

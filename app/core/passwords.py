@@ -4,6 +4,7 @@ NIST SP 800-63B-4 §3.1.1.2; parameters after the OWASP Password Storage Cheat S
 """
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,40 @@ from app.core.telemetry import HASH_QUEUE
 
 T = TypeVar("T")
 
+# The last letters of salt and checksum carry bits that do not count and must be zero.
+_BCRYPT = re.compile(
+    r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]"
+)
+_BCRYPT_COST = 13  # about 0.7 s of the one hash thread; Guance's is 12 at most
+_BCRYPT_READS = 72  # bytes; what comes after has never counted
+_ARGON2ID = re.compile(
+    r"\$argon2id\$v=19\$m=[1-9][0-9]{0,6},t=[1-9][0-9]?,p=[1-9][0-9]?\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}"
+)
+_ARGON2_MEMORY = 262_144  # KiB
+_ARGON2_WORK = 1_048_576  # KiB times passes: about a second
+_ARGON2_LANES = 16
+
 
 def prepare(password: str) -> str:
     """NFKC: the same characters from another keyboard are the same password (NIST SP 800-63B-4 §3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
+
+
+def may_import(hashed: str) -> bool:
+    """Whether a hash made elsewhere may log in here: argon2id or bcrypt, whole, and not made to keep us busy."""
+    if match := _BCRYPT.fullmatch(hashed):
+        return int(match[1]) <= _BCRYPT_COST
+    try:
+        made_with = extract_parameters(hashed)
+    except InvalidHashError:
+        return False
+    return (
+        _ARGON2ID.fullmatch(hashed) is not None
+        and made_with.memory_cost <= _ARGON2_MEMORY
+        and made_with.memory_cost >= 8 * made_with.parallelism  # RFC 9106 §3.1
+        and made_with.memory_cost * made_with.time_cost <= _ARGON2_WORK
+        and made_with.parallelism <= _ARGON2_LANES
+    )
 
 
 class PasswordHasher:
@@ -30,7 +61,7 @@ class PasswordHasher:
 
     def __init__(self, *, memory_kib: int, time: int, parallelism: int, threads: int, queue: int) -> None:
         self._context = CryptContext(
-            schemes=["argon2"],
+            schemes=["argon2", "bcrypt"],  # the first one hashes; bcrypt comes from elsewhere, until the next login
             argon2__type="ID",
             argon2__memory_cost=memory_kib,
             argon2__time_cost=time,
@@ -47,11 +78,11 @@ class PasswordHasher:
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Whether the password is right; takes the same time when there is no hash to compare with."""
-        right = await self._run(lambda: self._matches(prepare(password), self._decoy if hashed is None else hashed))
+        right = await self._run(lambda: self._matches(password, self._decoy if hashed is None else hashed))
         return right and hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
-        """Whether the parameters were raised since. Stronger ones than today's are kept."""
+        """Whether it is no argon2id, or its parameters were raised since. Stronger ones than today's are kept."""
         try:
             made_with = extract_parameters(hashed)
         except InvalidHashError:
@@ -62,8 +93,17 @@ class PasswordHasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password: str, hashed: str) -> bool:
+        """As we hash it, and, for a hash that was made elsewhere, as it was typed."""
+        return any(self._equals(form, hashed) for form in dict.fromkeys((prepare(password), password)))
+
+    def _equals(self, password: str, hashed: str) -> bool:
+        secret = password.encode()
+        if _BCRYPT.fullmatch(hashed):
+            secret = secret[:_BCRYPT_READS]
+        elif hashed.startswith("$2"):
+            return False
         try:
-            return bool(self._context.verify(password, hashed))
+            return bool(self._context.verify(secret, hashed))
         except (UnknownHashError, ValueError):  # a damaged row is a wrong password, not a 500
             return False
 

@@ -6,7 +6,7 @@ demanded; `typ` and `crit` are checked by us, since jose ignores them; keys are 
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,16 +61,29 @@ class Claims:
     auth_time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceClaims:
+    """What a verified token of a service says."""
+
+    client_id: UUID
+    secret_id: UUID
+    scopes: frozenset[str]
+
+
 class Tokens:
-    """Sign and verify with the keys it was last given. One object in each process."""
+    """Sign and verify with the keys it was last given. One object in each process.
+
+    Holders and services have audiences of their own, so that a token of one is nothing on the other's routes.
+    """
 
     def __init__(self, *, issuer: str, audience: str, life_seconds: int) -> None:
         self._issuer, self._audience, self._life = issuer, audience, timedelta(seconds=life_seconds)
+        self._service_audience = f"{audience}-internal"
         self._keys: list[SigningKey] = []
         self._private: dict[str, Key] = {}
         self._public: dict[str, Key] = {}
         # A signature that was good stays good until the token expires; whether the session lives is never cached.
-        self._verified: dict[str, tuple[Claims, datetime]] = {}
+        self._verified: dict[tuple[str, str], tuple[Claims | ServiceClaims, datetime]] = {}
 
     @property
     def life_seconds(self) -> int:
@@ -105,16 +118,45 @@ class Tokens:
 
     def sign(self, *, account_id: UUID, session_id: UUID, auth_time: datetime) -> str:
         """An access token; raises NotReady when no key signs (`python -m app keys rotate` makes one)."""
+        return self._sign(
+            self._audience,
+            sub=ids.show(ids.ACCOUNT, account_id),
+            sid=ids.show(ids.SESSION, session_id),
+            auth_time=int(auth_time.timestamp()),
+        )
+
+    def sign_service(self, *, client_id: UUID, secret_id: UUID, scopes: Iterable[str]) -> str:
+        """An access token of a service, `sub` being the client (RFC 9068 §2.2); raises NotReady."""
+        client = ids.show(ids.CLIENT, client_id)
+        return self._sign(
+            self._service_audience,
+            sub=client,
+            client_id=client,
+            sid=ids.show(ids.CLIENT_SECRET, secret_id),
+            scope=" ".join(sorted(scopes)),
+        )
+
+    def verify(self, token: str) -> Claims:
+        """Raises BadToken for anything that is not a live token of this issuer for holders."""
+        claims = self._known(token, self._audience, _holder)
+        assert isinstance(claims, Claims)  # noqa: S101 - narrows the type
+        return claims
+
+    def verify_service(self, token: str) -> ServiceClaims:
+        """Raises BadToken for anything that is not a live token of this issuer for services."""
+        claims = self._known(token, self._service_audience, _service)
+        assert isinstance(claims, ServiceClaims)  # noqa: S101 - narrows the type
+        return claims
+
+    def _sign(self, audience: str, **own: str | int) -> str:
         key = self._signer()
         if key is None:
             raise NotReady({"signing_key": False})
         issued = now()
         claims = {
             "iss": self._issuer,
-            "aud": self._audience,
-            "sub": ids.show(ids.ACCOUNT, account_id),
-            "sid": ids.show(ids.SESSION, session_id),
-            "auth_time": int(auth_time.timestamp()),
+            "aud": audience,
+            **own,
             "iat": int(issued.timestamp()),
             "exp": int((issued + self._life).timestamp()),
             "jti": ids.new().hex,
@@ -122,20 +164,19 @@ class Tokens:
         headers = {"kid": key.kid, "typ": TYPE}
         return str(jwt.encode(claims, self._private[key.kid], algorithm=ALGORITHM, headers=headers))
 
-    def verify(self, token: str) -> Claims:
-        """Raises BadToken for anything that is not a live token of this issuer for this audience."""
-        if cached := self._verified.get(token):
+    def _known(self, token: str, audience: str, read: "_Reader") -> Claims | ServiceClaims:
+        if cached := self._verified.get((audience, token)):
             claims, expires = cached
             if now() < expires:
                 return claims
-            del self._verified[token]
-        claims, expires = self._verify(token)
+            del self._verified[audience, token]
+        claims, expires = self._verify(token, audience, read)
         if len(self._verified) >= _CACHED:
             self._verified.clear()
-        self._verified[token] = claims, expires
+        self._verified[audience, token] = claims, expires
         return claims
 
-    def _verify(self, token: str) -> tuple[Claims, datetime]:
+    def _verify(self, token: str, audience: str, read: "_Reader") -> tuple[Claims | ServiceClaims, datetime]:
         if len(token) > _LENGTH or not token.isascii():
             raise BadToken
         try:
@@ -146,20 +187,16 @@ class Tokens:
                 token,
                 self._public[header["kid"]],
                 algorithms=[ALGORITHM],
-                audience=self._audience,
+                audience=audience,
                 issuer=self._issuer,
                 options={f"require_{claim}": True for claim in _CLAIMS},
             )
-            return self._read(payload)
+            expires = datetime.fromtimestamp(payload["exp"], UTC)
+            if expires <= now():
+                raise BadToken
+            return read(payload), expires
         except (JOSEError, KeyError, TypeError, ValueError, OverflowError, AttributeError):
             raise BadToken from None
-
-    def _read(self, payload: Mapping[str, Any]) -> tuple[Claims, datetime]:
-        account_id, session_id = ids.read(ids.ACCOUNT, payload["sub"]), ids.read(ids.SESSION, payload["sid"])
-        expires = datetime.fromtimestamp(payload["exp"], UTC)
-        if account_id is None or session_id is None or expires <= now():
-            raise BadToken
-        return Claims(account_id, session_id, datetime.fromtimestamp(payload["auth_time"], UTC)), expires
 
     def _signer(self) -> SigningKey | None:
         at = now()
@@ -168,6 +205,26 @@ class Tokens:
             key=lambda key: key.active_from,
             default=None,
         )
+
+
+_Reader = Callable[[Mapping[str, Any]], Claims | ServiceClaims]
+
+
+def _holder(payload: Mapping[str, Any]) -> Claims:
+    auth_time = datetime.fromtimestamp(payload["auth_time"], UTC)
+    return Claims(_id(ids.ACCOUNT, payload["sub"]), _id(ids.SESSION, payload["sid"]), auth_time)
+
+
+def _service(payload: Mapping[str, Any]) -> ServiceClaims:
+    scopes = frozenset(payload["scope"].split())
+    return ServiceClaims(_id(ids.CLIENT, payload["sub"]), _id(ids.CLIENT_SECRET, payload["sid"]), scopes)
+
+
+def _id(prefix: str, text: str) -> UUID:
+    found = ids.read(prefix, text)
+    if found is None:
+        raise BadToken
+    return found
 
 
 def _text(jwk_members: Mapping[str, Any]) -> dict[str, str]:

@@ -1,14 +1,31 @@
 """Tables. Importing this package imports them all, which is what alembic compares with the database."""
 
-from app.models import accounts, activity, credentials, idempotency, outbox, sessions, throttles, verification
+from app.models import (
+    accounts,
+    activity,
+    clients,
+    credentials,
+    events,
+    idempotency,
+    outbox,
+    sessions,
+    throttles,
+    verification,
+    webhooks,
+    workspaces,
+)
 
 __all__ = [
     "accounts",
     "activity",
+    "clients",
     "credentials",
+    "events",
     "idempotency",
     "outbox",
     "sessions",
     "throttles",
     "verification",
+    "webhooks",
+    "workspaces",
 ]

@@ -4,11 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
-from app.models.base import Base, Keyed, one_of
+from app.models.base import Base, Keyed, index_where, one_of
 
 
 class Status(StrEnum):
@@ -51,6 +51,7 @@ class Account(Keyed, ProfileColumns, Base):
         one_of("status", Status),
         one_of("real_name_status", RealNameStatus),
         one_of("locale", Locale),
+        index_where("ix_accounts_erase_at", "erase_at", where="erase_at IS NOT NULL"),
     )
 
     username: Mapped[str] = mapped_column(String(32))
@@ -66,14 +67,30 @@ class Account(Keyed, ProfileColumns, Base):
     credentials_version: Mapped[int] = mapped_column(default=1)
     status: Mapped[str] = mapped_column(String(16), default=Status.ACTIVE)
     real_name_status: Mapped[str] = mapped_column(String(16), default=RealNameStatus.NONE)
+    # Staff's permission to settle workspaces through any cloud provider, whatever their site.
+    arbitrary_settlement: Mapped[bool] = mapped_column(default=False, server_default=false())
     time_zone: Mapped[str] = mapped_column(String(64))
     profile_version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
+    closed_at: Mapped[datetime | None]
+    erase_at: Mapped[datetime | None]  # when a closed account's trail is deleted; NULL once it is
 
     @property
     def has_password(self) -> bool:
         return self.password_hash is not None and not self.password_revoked
+
+
+class AccountReference(Base):
+    """The own reference under which a service made an account: asked again, it gets the same one."""
+
+    __tablename__ = "account_references"
+    __table_args__ = (Index("ix_account_references_account_id", "account_id"),)
+
+    client_id: Mapped[UUID] = mapped_column(ForeignKey("service_clients.id", ondelete="CASCADE"), primary_key=True)
+    reference: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))  # of what was asked for, less the password
 
 
 class Registration(Keyed, ProfileColumns, Base):

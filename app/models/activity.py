@@ -29,11 +29,19 @@ class Action(StrEnum):
     PASSWORD_CHANGED = "password.changed"
     PASSWORD_SET = "password.set"
     PASSWORD_RESET = "password.reset"
+    TICKET_ISSUED = "login_ticket.issued"
+    SUSPENDED = "account.suspended"
+    RESTORED = "account.restored"
+    SESSIONS_ENDED = "sessions.ended"
+    ARBITRARY_SETTLEMENT = "arbitrary_settlement.set"
+    CLOSED = "account.closed"
 
 
 class Actor(StrEnum):
     HOLDER = "holder"
     SYSTEM = "system"
+    SERVICE = "service"  # another service of Guance
+    STAFF = "staff"
     UNKNOWN = "unknown"  # nobody who proved anything: a failed login
 
 
@@ -53,6 +61,9 @@ class Activity(Keyed, Base):
     account_id: Mapped[UUID | None]
     action: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str] = mapped_column(String(128))
+    actor_name: Mapped[str | None] = mapped_column(String(128))  # the person, by the word of the client
+    reason: Mapped[str | None] = mapped_column(String(500))
+    client_id: Mapped[UUID | None]  # the service through which it was done
     session_id: Mapped[UUID | None]
     ip: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(256))

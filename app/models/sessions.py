@@ -32,6 +32,9 @@ class Ending(StrEnum):
     CHANGE_UNDONE = "change_undone"
     PASSWORD_CHANGED = "password_changed"
     TOKEN_REUSED = "token_reused"
+    ENDED_BY_STAFF = "ended_by_staff"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
 
 
 class Session(Keyed, Base):
@@ -78,6 +81,7 @@ class LoginTicket(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
     workspace_id: Mapped[str] = mapped_column(String(64))
     actor: Mapped[str] = mapped_column(String(128))
+    client_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

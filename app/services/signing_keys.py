@@ -5,16 +5,20 @@ one stays published until the last token that it signed has expired.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 
 from app.core.clock import now
 from app.core.crypto import Seal, Unreadable
 from app.core.errors import NotFound
-from app.core.tokens import BadToken, Claims, SigningKey, Tokens
+from app.core.tokens import BadToken, Claims, ServiceClaims, SigningKey, Tokens
 from app.models.sessions import StoredKey
 from app.repositories.unit_of_work import UnitOfWork
+
+C = TypeVar("C")
 
 _CLOCK_SKEW = timedelta(minutes=2)
 _LOOK_AGAIN = 5.0  # seconds between looks for a key that a token names and we lack
@@ -77,15 +81,23 @@ class SigningKeyService:
         return [KeyView(key.kid, state, key.active_from) for key, state in self._states(stored)]
 
     async def verify(self, token: str) -> Claims:
-        """The claims of a good token; looks for a key that another process made. Raises BadToken."""
+        """The claims of a holder's token. Raises BadToken."""
+        return await self._verified(self.tokens.verify, token)
+
+    async def verify_service(self, token: str) -> ServiceClaims:
+        """The claims of a service's token. Raises BadToken."""
+        return await self._verified(self.tokens.verify_service, token)
+
+    async def _verified(self, verify: Callable[[str], C], token: str) -> C:
+        """Looks for a key that another process made."""
         try:
-            return self.tokens.verify(token)
+            return verify(token)
         except BadToken:
             if self.tokens.knows(token) or time.monotonic() - self._looked < _LOOK_AGAIN:
                 raise
         self._looked = time.monotonic()
         await self.reload()
-        return self.tokens.verify(token)
+        return verify(token)
 
     def _states(self, stored: list[StoredKey]) -> list[tuple[StoredKey, str]]:
         """Each key with what it does now. The signing one is the latest that has begun."""

@@ -1,0 +1,28 @@
+"""What a service client may do. Each route of the internal surface names the one scope that it needs."""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    ACCOUNTS_CREATE = "accounts:create"
+    ACCOUNTS_READ = "accounts:read"
+    ACCOUNTS_CONTACTS = "accounts:contacts"
+    LOGIN_TICKETS = "login-tickets:create"
+    WORKSPACES = "workspaces:write"
+    EVENTS = "events:read"
+    WEBHOOKS = "webhooks:manage"
+    STAFF_ACCOUNTS = "staff:accounts"
+    STAFF_AUDIT = "staff:audit"
+
+
+MEANINGS = {
+    Scope.ACCOUNTS_CREATE: "Create accounts.",
+    Scope.ACCOUNTS_READ: "Read and look up accounts; contacts are masked.",
+    Scope.ACCOUNTS_CONTACTS: "Beside a scope that shows accounts: email, phone and contact person in clear.",
+    Scope.LOGIN_TICKETS: "Ask for login tickets of workspace owners.",
+    Scope.WORKSPACES: "Say which account pays for a workspace, and that a workspace is dissolved.",
+    Scope.EVENTS: "Read the event feed.",
+    Scope.WEBHOOKS: "Manage the client's own webhook endpoints, which are sent the events of the feed.",
+    Scope.STAFF_ACCOUNTS: "For staff tools: suspend, restore, end sessions, switch arbitrary settlement.",
+    Scope.STAFF_AUDIT: "For staff tools: read the activity trail with actors, reasons and addresses.",
+}
