@@ -2,25 +2,29 @@
 
 import asyncio
 import json
+import re
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
+from uuid import UUID
 
 import structlog
 import typer
 import uvicorn
 from pydantic import ValidationError
 
-from app.api.openapi import document
 from app.api.texts import problem_text
 from app.api.wiring import Container, build
-from app.core import logging, migrations, telemetry
+from app.core import ids, logging, migrations, telemetry
 from app.core.config import Settings, load, unknown_variables
 from app.core.errors import AppError, NotReady
-from app.main import create_app
+from app.core.scopes import MEANINGS, Scope
+from app.main import create_app, documents
+from app.services.clients import Credentials
 
 app = typer.Typer(
     add_completion=False,
@@ -30,8 +34,10 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
+clients = typer.Typer(no_args_is_help=True, help="Services that call the internal surface.")
+app.add_typer(clients, name="clients")
 
-_DOCUMENT = Path(__file__).parent.parent / "openapi" / "public.json"
+_DOCUMENTS = Path(__file__).parent.parent / "openapi"
 
 _REMEDIES = {"schema": ": python -m app migrate", "signing_key": ": python -m app keys rotate"}
 
@@ -42,8 +48,7 @@ log = structlog.get_logger()
 def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve the API (and, unless GUANCE_WORKER_IN_SERVER=false, deliver messages)."""
     settings = _settings()
-    if settings.is_development and settings.uses_sqlite:
-        migrations.upgrade(settings.database_url.get_secret_value())
+    _migrate_own(settings)
     if not settings.is_development:
         _require_keys(settings)
         if settings.metrics_port:
@@ -52,8 +57,9 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
         typer.echo(
             f"API docs       http://{host}:{port}/docs\nMessages sent  http://{host}:{port}/dev/messages", err=True
         )
-    uvicorn.run(
-        create_app(settings),
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
         host=host,
         port=port,
         loop="uvloop",
@@ -65,6 +71,19 @@ def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=20,
     )
+    _Server(config, before_exit=application.state.container.events.stop).run()
+
+
+class _Server(uvicorn.Server):
+    """Ends what waits for events, which would keep the process for as long as it waits."""
+
+    def __init__(self, config: uvicorn.Config, *, before_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._before_exit()
+        super().handle_exit(sig, frame)
 
 
 @app.command()
@@ -102,14 +121,18 @@ def migrate(
 def openapi(
     check: Annotated[bool, typer.Option(help="Fail when the committed document is not what the code says.")] = False,
 ) -> None:
-    """Write openapi/public.json."""
-    # Whatever the environment says: the document is the same everywhere.
-    text = json.dumps(document(create_app(Settings.model_construct())), indent=2, ensure_ascii=False) + "\n"
-    if not check:
-        _DOCUMENT.write_text(text, encoding="utf-8")
-    elif not _DOCUMENT.exists() or _DOCUMENT.read_text(encoding="utf-8") != text:
-        typer.echo(f"{_DOCUMENT} is not what the code says: python -m app openapi", err=True)
-        raise typer.Exit(1)
+    """Write openapi/public.json and openapi/internal.json."""
+    stale = []
+    for surface, document in documents().items():
+        path = _DOCUMENTS / f"{surface}.json"
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        if not check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path)
+    for path in stale:
+        typer.echo(f"{path} is not what the code says: python -m app openapi", err=True)
+    raise typer.Exit(1 if stale else 0)
 
 
 @keys.command("list")
@@ -120,7 +143,7 @@ def list_keys() -> None:
         for key in await container.keys.all():
             typer.echo(f"{key.kid}  {key.state:9}  from {key.active_from:%Y-%m-%dT%H:%M:%SZ}")
 
-    _run(_settings(), show)
+    _run(_settings(quiet=True), show)
 
 
 @keys.command()
@@ -133,24 +156,103 @@ def rotate(
         first = not container.tokens.ready
         typer.echo(await container.keys.rotate(at_once=now or first))
 
-    _run(_settings(), make)
+    _run(_settings(quiet=True), make)
 
 
 @keys.command()
 def revoke(kid: str) -> None:
     """Take a key out at once: tokens that it signed stop."""
-    _run(_settings(), lambda container: container.keys.revoke(kid=kid))
+    _run(_settings(quiet=True), lambda container: container.keys.revoke(kid=kid))
 
 
-def _settings() -> Settings:
-    """The settings of this process; what is wrong with them goes to stderr, a line each."""
+@clients.command()
+def create(
+    name: Annotated[str, typer.Option(help="What it is called in the activity trail; unique.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; may stand several times.")],
+) -> None:
+    """Make a client. Its secret is shown here and never again."""
+    _run(
+        _settings(quiet=True), lambda container: _show(container.clients.create(name=_client_name(name), scopes=scope))
+    )
+
+
+@clients.command("list")
+def list_clients() -> None:
+    """Show the clients, what each may do, and its secrets."""
+
+    async def show(container: Container) -> None:
+        for client in await container.clients.all():
+            state = "disabled" if client.disabled else "enabled"
+            typer.echo(f"{ids.show(ids.CLIENT, client.id)}  {client.name}  {state}  {' '.join(client.scopes)}")
+            for secret in client.secrets:
+                used = f"{secret.last_used_at:%Y-%m-%dT%H:%M:%SZ}" if secret.last_used_at else "never"
+                typer.echo(f"  {ids.show(ids.CLIENT_SECRET, secret.id)}  used {used}")
+
+    _run(_settings(quiet=True), show)
+
+
+@clients.command()
+def scopes() -> None:
+    """Show the scopes that a client may have."""
+    for scope, meaning in MEANINGS.items():
+        typer.echo(f"{scope:22}{meaning}")
+
+
+@clients.command("rotate")
+def rotate_secret(client_id: str) -> None:
+    """Make another secret beside the one in use; revoke that once nobody uses it any more."""
+    _run(_settings(quiet=True), lambda container: _show(container.clients.rotate(client_id=_id(ids.CLIENT, client_id))))
+
+
+@clients.command("revoke")
+def revoke_secret(client_id: str, secret_id: str) -> None:
+    """Take a secret out at once, with the tokens that were got with it."""
+    client, secret = _id(ids.CLIENT, client_id), _id(ids.CLIENT_SECRET, secret_id)
+    _run(_settings(quiet=True), lambda container: container.clients.revoke(client_id=client, secret_id=secret))
+
+
+@clients.command()
+def disable(client_id: str) -> None:
+    """Stop a client and its tokens at once; its webhook endpoints are paused."""
+    _run(_settings(quiet=True), lambda container: container.clients.disable(client_id=_id(ids.CLIENT, client_id)))
+
+
+@clients.command()
+def enable(client_id: str) -> None:
+    """Let a client in again; it resumes its webhook endpoints itself."""
+    _run(_settings(quiet=True), lambda container: container.clients.enable(client_id=_id(ids.CLIENT, client_id)))
+
+
+async def _show(made: Awaitable[Credentials]) -> None:
+    credentials = await made
+    typer.echo(f"client_id: {ids.show(ids.CLIENT, credentials.client_id)}\nclient_secret: {credentials.secret}")
+
+
+def _client_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", text):
+        raise typer.BadParameter("1-64 of letters, digits, blanks, `.`, `_`, `-`", param_hint="--name")
+    return text
+
+
+def _id(prefix: str, text: str) -> UUID:
+    found = ids.read(prefix, text)
+    if found is None:
+        raise typer.BadParameter(f"{text}: not like {prefix}_0193…")
+    return found
+
+
+def _settings(*, quiet: bool = False) -> Settings:
+    """The settings of this process; what is wrong with them goes to stderr, a line each.
+
+    `quiet`: for a command whose output somebody reads, not collects.
+    """
     try:
         settings = load()
     except ValueError as error:
         for line in _complaints(error):
             typer.echo(line, err=True)
         raise typer.Exit(2) from None
-    logging.configure(settings.log_level)
+    logging.configure("WARNING" if quiet else settings.log_level)
     if unknown := unknown_variables():
         log.warning("unknown_settings", names=unknown)
     return settings
@@ -166,6 +268,12 @@ def _complaints(error: ValueError) -> list[str]:
     ]
 
 
+def _migrate_own(settings: Settings) -> None:
+    """A developer's SQLite file needs no step of its own."""
+    if settings.is_development and settings.uses_sqlite:
+        migrations.upgrade(settings.database_url.get_secret_value())
+
+
 def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
     async def run() -> None:
         container = build(settings)
@@ -175,6 +283,7 @@ def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> No
         finally:
             await container.close()
 
+    _migrate_own(settings)
     with _told():
         asyncio.run(run())
 

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -12,7 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.api import errors, openapi
 from app.api.middleware import Surroundings
-from app.api.routers.public import accounts, activity, credentials, dev, operations, password, profile, sessions
+from app.api.routers import internal, public
+from app.api.routers.public import dev, operations
 from app.api.wiring import Container, build
 from app.core.config import Settings
 from app.core.errors import AppError
@@ -29,16 +32,16 @@ def create_app(settings: Settings) -> FastAPI:
         title=openapi.TITLE,
         version=openapi.VERSION,
         lifespan=_lifespan,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=openapi.operation_id,
         swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
         telemetry={"logs": False},
         redirect_slashes=False,  # an unknown path is 404; a redirect would name the host that the caller named
     )
     app.state.container = build(settings)
-    app.openapi = lambda: openapi.cached_document(app)  # type: ignore[method-assign]
-    for module in (accounts, sessions, profile, credentials, password, activity, operations):
-        for router in module.ROUTERS:
-            app.include_router(router)
+    app.state.documents = cache(documents)
+    app.openapi = lambda: app.state.documents()["public"]  # type: ignore[method-assign]
+    for router in (*public.ROUTERS, *internal.ROUTERS):
+        app.include_router(router)
     if settings.is_development:
         app.include_router(dev.router)
         app.include_router(operations.metrics)
@@ -54,6 +57,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Surroundings, max_body=MAX_BODY)
     return app
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """The OpenAPI documents by the name of their surface, the same whatever the settings."""
+    surfaces = {"public": openapi.public(public.ROUTERS), "internal": openapi.internal(internal.ROUTERS)}
+    return {name: surface.document() for name, surface in surfaces.items()}
 
 
 @asynccontextmanager

@@ -21,18 +21,25 @@ LANGUAGES = ("en", "zh-CN")
 
 # A contract with clients. A new code is a reviewed change; one that is gone breaks those who wait for it.
 FROZEN = [
+    "account_closed",
     "account_suspended",
     "body_too_large",
     "busy",
     "change_expired",
     "change_held",
     "change_open",
+    "client_disabled",
+    "closing_refused",
+    "closing_undecided",
     "code_expired",
     "code_used",
     "credentials_moved",
+    "cursor_expired",
     "database_unavailable",
     "email_taken",
+    "fresh_login_required",
     "idempotency_key_reused",
+    "insufficient_scope",
     "internal_error",
     "invalid_credentials",
     "invalid_refresh_token",
@@ -41,6 +48,7 @@ FROZEN = [
     "login_slowed",
     "malformed_body",
     "method_not_allowed",
+    "name_taken",
     "no_other_credential",
     "no_password",
     "not_found",
@@ -52,11 +60,14 @@ FROZEN = [
     "precondition_failed",
     "precondition_required",
     "rate_limited",
+    "reference_taken",
     "registration_expired",
     "request_running",
     "resend_too_soon",
     "reversal_expired",
     "session_ended",
+    "too_many_endpoints",
+    "too_many_secrets",
     "too_many_sends",
     "too_many_tries",
     "try_again",
@@ -64,6 +75,8 @@ FROZEN = [
     "unsupported_media_type",
     "username_taken",
     "validation_failed",
+    "workspace_dissolved",
+    "workspace_elsewhere",
     "wrong_code",
     "wrong_password",
     "wrong_state",
@@ -74,7 +87,8 @@ FIELD_CODES = {
     *("forbidden_character", "invalid_cursor", "invalid_email", "invalid_id", "invalid_phone", "invalid_username"),
     *("not_nullable", "other", "password_too_long", "password_too_short", "phone_country_not_served"),
     *("phone_not_mobile", "same_value", "unknown_industry", "unknown_locale", "unknown_parameter", "unknown_region"),
-    "unknown_time_zone",
+    *("unknown_time_zone", "unsupported_hash", "password_twice", "unknown_site", "exactly_one_parameter"),
+    *("one_event_or_span", "empty_span", "invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
 }
 
 # The parameters that every error of the class has; texts may use no others.
@@ -83,6 +97,7 @@ PARAMS: dict[type[errors.AppError], dict[str, object]] = {
     errors.Unavailable: {"retry_after": 2},
     errors.WrongCode: {"tries_left": 4},
     errors.PasswordRefused: {"reason": "common"},
+    errors.InsufficientScope: {"scope": "accounts:read"},
 }
 
 

@@ -7,7 +7,9 @@ from app.api.texts import problem_text
 from app.core.errors import (
     AppError,
     BodyTooLarge,
+    ClientDisabled,
     DatabaseUnavailable,
+    InsufficientScope,
     Internal,
     Invalid,
     InvalidToken,
@@ -25,8 +27,9 @@ MEDIA_TYPE = "application/problem+json"
 _ALWAYS: tuple[type[AppError], ...] = (Invalid, Internal, DatabaseUnavailable, TransactionConflict)
 WITH_BODY = (Malformed, BodyTooLarge, UnsupportedMediaType, Invalid)
 LOGGED_IN = (Unauthenticated, InvalidToken, SessionEnded)
+CALLED_BY_SERVICE = (Unauthenticated, InvalidToken, ClientDisabled, InsufficientScope)
 LIMITED = (TooMany,)
-_PARAMS: Mapping[str, object] = {"tries_left": 4, "retry_after": 42, "reason": "common"}
+_PARAMS: Mapping[str, object] = {"tries_left": 4, "retry_after": 42, "reason": "common", "scope": "accounts:read"}
 
 
 def problems(*errors: type[AppError]) -> Responses:

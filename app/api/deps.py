@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
-from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.schemas.sessions import SessionOut
@@ -25,6 +24,7 @@ from app.models.sessions import Delivery
 from app.services.access import Grant
 from app.services.accounts import AccountService
 from app.services.activity import ActivityService
+from app.services.closing import ClosingService
 from app.services.credentials import CredentialService
 from app.services.password import PasswordService
 from app.services.profile import ProfileService
@@ -53,19 +53,24 @@ def origin_of(request: Request) -> OriginOf:
     )
 
 
-async def caller_of(request: Request) -> CallerOf:
-    """The holder behind the access token. Raises Unauthenticated and InvalidToken."""
+def bearer_of(request: Request) -> str:
+    """The token of the request; raises Unauthenticated."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated
+    return token.strip()
+
+
+async def caller_of(request: Request) -> CallerOf:
+    """The holder behind the access token. Raises Unauthenticated and InvalidToken."""
     try:
-        claims = await container_of(request).keys.verify(token.strip())
+        claims = await container_of(request).keys.verify(bearer_of(request))
     except BadToken:
         raise InvalidToken from None
     return CallerOf(claims.account_id, claims.session_id, claims.auth_time, origin_of(request))
 
 
-async def _caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> CallerOf:
+async def holder(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> CallerOf:
     return await caller_of(request)
 
 
@@ -76,12 +81,7 @@ async def count_request(request: Request) -> None:
         await container_of(request).limiting.count(ip=origin_of(request).ip)
 
 
-def needs_login(dependant: Dependant) -> bool:
-    """Whether a route asks who calls."""
-    return any(part.call is _caller or needs_login(part) for part in dependant.dependencies)
-
-
-Caller = Annotated[CallerOf, Depends(_caller)]
+Caller = Annotated[CallerOf, Depends(holder)]
 Origin = Annotated[OriginOf, Depends(origin_of)]
 Anonymous = Depends(count_request)  # for a route that needs no login: so many calls an address and minute
 
@@ -92,6 +92,10 @@ def _accounts(request: Request) -> AccountService:
 
 def _activity(request: Request) -> ActivityService:
     return container_of(request).activity
+
+
+def _closing(request: Request) -> ClosingService:
+    return container_of(request).closing
 
 
 def _credentials(request: Request) -> CredentialService:
@@ -116,6 +120,7 @@ def _sessions(request: Request) -> SessionService:
 
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Activity = Annotated[ActivityService, Depends(_activity)]
+Closing = Annotated[ClosingService, Depends(_closing)]
 Credentials = Annotated[CredentialService, Depends(_credentials)]
 Passwords = Annotated[PasswordService, Depends(_password)]
 Profiles = Annotated[ProfileService, Depends(_profile)]
@@ -126,19 +131,11 @@ Sessions = Annotated[SessionService, Depends(_sessions)]
 class Pager:
     """One page of a list: `limit` and `cursor` of the request, and what the answer says of the next page."""
 
-    def __init__(
-        self,
-        request: Request,
-        caller: Caller,
-        limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 20,
-        cursor: Annotated[
-            str | None, Query(max_length=100, description="`next_cursor` of the page before.", examples=[None])
-        ] = None,
-    ) -> None:
+    def __init__(self, request: Request, reader: UUID, limit: int, cursor: str | None) -> None:
         self.limit = limit
         self._cursors = container_of(request).cursors
         self._listing = request.url.path
-        self._reader = caller.account_id
+        self._reader = reader
         self.after = self._read(cursor) if cursor is not None else None
 
     def next_cursor(self, ids: list[UUID]) -> str | None:
@@ -153,7 +150,15 @@ class Pager:
         return last
 
 
-Page = Annotated[Pager, Depends()]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.", examples=[None])]
+
+
+def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
+    return Pager(request, caller.account_id, limit, cursor)
+
+
+Page = Annotated[Pager, Depends(_page)]
 
 
 def _versions(

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException  # noqa
 from starlette.routing import compile_path
 
 from app.api.answers import MEDIA_TYPE
+from app.api.oauth import refused
 from app.api.texts import choose_locale, field_text, problem_text
 from app.core.errors import (
     AppError,
@@ -19,6 +20,7 @@ from app.core.errors import (
     Malformed,
     MethodNotAllowed,
     NotFound,
+    TokenRefused,
     UnsupportedMediaType,
 )
 
@@ -73,6 +75,11 @@ def install(app: FastAPI) -> None:
             failure.headers["Allow"] = ", ".join(_allowed(request))
         return problem(failure, request.headers, request.scope["state"]["trace_id"])
 
+    async def refuse_token(_: Request, error: Exception) -> Response:
+        assert isinstance(error, TokenRefused)  # noqa: S101 - what it is registered for
+        return refused(error)
+
+    app.add_exception_handler(TokenRefused, refuse_token)
     for kind in (AppError, RequestValidationError, StarletteHTTPException):
         app.add_exception_handler(kind, handle)
 
@@ -106,6 +113,8 @@ def _pointer(place: tuple[int | str, ...]) -> str:
 
 def _allowed(request: Request) -> list[str]:
     """RFC 9110 §15.5.6: every method of the path, which Starlette's first match does not know."""
-    path, paths = request.url.path, request.app.openapi()["paths"]
+    path = request.url.path
+    documents = request.app.state.documents().values()
+    paths = {template: item for one in documents for template, item in one["paths"].items()}
     templates = [path] if path in paths else [one for one in paths if compile_path(one)[0].match(path)]
     return sorted({method.upper() for template in templates for method in paths[template]}) or ["GET"]

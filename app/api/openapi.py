@@ -1,31 +1,106 @@
 """The OpenAPI documents: generated, committed in `openapi/`, compared by `python -m app openapi --check`."""
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from app.api.answers import example
 from app.core import errors
 
 TITLE = "Guance Billing Center: account service"
 VERSION = "1.0.0"
-TAGS = [
-    {"name": "registration", "description": "Becoming a holder of an account."},
-    {"name": "sessions", "description": "Logging in, refreshing, logging out."},
-    {"name": "account", "description": "Who am I."},
-    {"name": "profile", "description": "The company that holds the account."},
-    {"name": "credential change", "description": "Changing the login email and phone."},
-    {"name": "password", "description": "Changing, setting and resetting the password."},
-    {"name": "activity", "description": "What happened to the account."},
-    {"name": "operations", "description": "Health, and the keys that verify access tokens."},
-]
-DESCRIPTION = """\
-The account that pays for Guance, for the company that holds it.
-
+_CONVENTIONS = """
 Failures are `application/problem+json` (RFC 9457) in the language of `Accept-Language` (zh-CN or en); clients switch on
 `code`. Unknown members and query parameters are refused. Lists are pages: `limit`, `cursor`, `next_cursor`.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One of the service's documents: whom it is for, and the routers behind it."""
+
+    title: str
+    description: str
+    tags: Mapping[str, str]
+    routers: Sequence[APIRouter]
+
+    def document(self) -> dict[str, Any]:
+        """Made from an application of these routers alone."""
+        app = FastAPI(generate_unique_id_function=operation_id)
+        for router in self.routers:
+            app.include_router(router)
+        tags = [{"name": name, "description": description} for name, description in self.tags.items()]
+        about = self.description + _CONVENTIONS
+        made = get_openapi(title=self.title, version=VERSION, description=about, tags=tags, routes=app.routes)
+        schemas = made["components"]["schemas"]
+        schemas["Problem"] = _PROBLEM
+        shown = json.dumps(made["paths"])
+        if "#/components/schemas/OAuthError" in shown:
+            schemas["OAuthError"] = _OAUTH_ERROR
+            made["components"]["securitySchemes"]["client_secret_basic"] = {"type": "http", "scheme": "basic"}
+        made["components"]["examples"] = {
+            kind.code: {"value": example(kind)}
+            for kind in errors.every_kind()
+            if f'#/components/examples/{kind.code}"' in shown
+        }
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        return made
+
+
+def operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def public(routers: Sequence[APIRouter]) -> Surface:
+    """For the frontend."""
+    return Surface(TITLE, "The account that pays for Guance, for the company that holds it.\n", _PUBLIC, routers)
+
+
+def internal(routers: Sequence[APIRouter]) -> Surface:
+    """For the other services of Guance and its staff tools."""
+    about = "Accounts for the other services of Guance, and for its staff: make, find, watch, suspend.\n"
+    return Surface(f"{TITLE}, internal", about, _INTERNAL, routers)
+
+
+_PUBLIC = {
+    "registration": "Becoming a holder of an account.",
+    "sessions": "Logging in, refreshing, logging out.",
+    "account": "Who am I, and the end of it.",
+    "profile": "The company that holds the account.",
+    "credential change": "Changing the login email and phone.",
+    "password": "Changing, setting and resetting the password.",
+    "activity": "What happened to the account.",
+    "operations": "Health, and the keys that verify access tokens.",
+}
+_INTERNAL = {
+    "tokens": "How a service gets in.",
+    "accounts": "Making, reading and finding accounts.",
+    "staff": "What staff does; each call says who (`X-Actor`) and why (`X-Reason`).",
+    "login tickets": "Letting workspace owners in.",
+    "workspaces": "Which account pays for a workspace.",
+    "events": "What happened, in order.",
+    "webhooks": "Having events sent.",
+}
+_OAUTH_ERROR = {
+    "type": "object",
+    "title": "OAuthError",
+    "description": "RFC 6749 §5.2.",
+    "required": ["error", "error_description"],
+    "properties": {
+        "error": {
+            "type": "string",
+            "enum": ["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"],
+            "description": "What clients switch on.",
+        },
+        "error_description": {"type": "string", "description": "The same in words, for developers."},
+    },
+}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
@@ -52,6 +127,32 @@ _PROBLEM = {
             },
         },
         "tries_left": {"type": "integer", "description": "For `wrong_code`."},
+        "scope": {"type": "string", "description": "For `insufficient_scope`: the one that is missing."},
+        "unmet": {
+            "type": "array",
+            "description": "For `closing_refused`: every condition against it.",
+            "items": {
+                "type": "object",
+                "required": ["condition", "state", "until"],
+                "properties": {
+                    "condition": {
+                        "type": "string",
+                        "enum": ["bound_workspaces", "recent_credential_change", "arrears", "unsettled_bills"],
+                        "description": "What it is.",
+                    },
+                    "state": {
+                        "type": "string",
+                        "enum": ["unmet", "unknown"],
+                        "description": "`unknown`: the service that knows does not answer.",
+                    },
+                    "until": {
+                        "type": ["string", "null"],
+                        "format": "date-time",
+                        "description": "When it ends by itself.",
+                    },
+                },
+            },
+        },
         "held_until": {"type": "string", "format": "date-time", "description": "For `change_held`."},
         "checks": {
             "type": "object",
@@ -65,21 +166,3 @@ _PROBLEM = {
         },
     },
 }
-
-
-def document(app: FastAPI) -> dict[str, Any]:
-    """The document of the application's routes."""
-    made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=app.routes)
-    schemas = made["components"]["schemas"]
-    schemas["Problem"] = _PROBLEM
-    made["components"]["examples"] = {kind.code: {"value": example(kind)} for kind in errors.every_kind()}
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    return made
-
-
-def cached_document(app: FastAPI) -> dict[str, Any]:
-    """Made once: what `/openapi.json` answers."""
-    if app.openapi_schema is None:
-        app.openapi_schema = document(app)
-    return app.openapi_schema

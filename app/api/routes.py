@@ -5,17 +5,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from app.api.answers import problems, together
-from app.api.deps import caller_of, container_of, count_request, needs_login
+from app.api.deps import caller_of, container_of, count_request, holder
 from app.api.errors import problem
-from app.core.callers import Caller
+from app.api.service_deps import named_service, service_of
 from app.core.errors import (
     AppError,
     FieldProblem,
+    Forbidden,
     IdempotencyKeyReused,
     Invalid,
     RequestRunning,
@@ -31,7 +33,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _MERGE_PATCH = "application/merge-patch+json"  # RFC 7396 §4
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "content-language", "location")
-_NOT_KEPT = (TooMany, Unauthenticated, Unavailable)  # nothing was done; the next try may fare better
+_NOT_KEPT = (Forbidden, TooMany, Unauthenticated, Unavailable)  # nothing was done; the next try may fare better
 
 
 _KEY_PARAMETER = {
@@ -80,24 +82,30 @@ class IdempotentRoute(Route):
                 return await handle(request)
             if not _KEY.fullmatch(key):
                 raise Invalid(FieldProblem("Idempotency-Key", "string_pattern_mismatch"))
-            return await _answer_once(request, handle, key, caller=await self._admit(request))
+            return await _answer_once(request, handle, key, whose=await self._admit(request))
 
         return once
 
-    async def _admit(self, request: Request) -> Caller | None:
-        """What the handler would ask first is asked before a key is claimed: login, or the limit of those without."""
-        if not needs_login(self.dependant):
-            await count_request(request)
-            return None
-        caller = await caller_of(request)
-        await container_of(request).sessions.require_live(caller=caller)
-        return caller
+    async def _admit(self, request: Request) -> str:
+        """What the handler would ask first is asked before a key is claimed: login, or the limit of those without.
+
+        Whose key it is.
+        """
+        if _asks(self.dependant, holder):
+            caller = await caller_of(request)
+            await container_of(request).sessions.require_live(caller=caller)
+            return caller.account_id.hex
+        if _asks(self.dependant, named_service):
+            service = await service_of(request)
+            await container_of(request).clients.require_live(service=service)
+            return service.client_id.hex
+        await count_request(request)
+        return "anonymous"
 
 
-async def _answer_once(request: Request, handle: Handler, key: str, *, caller: Caller | None) -> Response:
+async def _answer_once(request: Request, handle: Handler, key: str, *, whose: str) -> Response:
     """Replay the answer given before, or compute and keep it. Refusals for want of a budget or login are not kept."""
     service = container_of(request).idempotency
-    whose = caller.account_id.hex if caller else "anonymous"
     content = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
     if kept := await service.claim(caller=whose, key=key, request=content):
         return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
@@ -119,6 +127,11 @@ async def _run(request: Request, handle: Handler) -> Response:
         raise
     except AppError as error:
         return problem(error, request.headers, request.state.trace_id)
+
+
+def _asks(dependant: Dependant, who: Callable[..., Any]) -> bool:
+    """Whether a route asks who calls, in this way."""
+    return any(part.call is who or _asks(part, who) for part in dependant.dependencies)
 
 
 def _has_body(request: Request) -> bool:

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from app.core.config import Billing as BillingChoice
 from app.core.config import Settings
 from app.core.cursors import Cursors
 from app.core.database import Engine, open_engine
 from app.core.migrations import head
 from app.core.passwords import PasswordHasher
 from app.core.tokens import RefreshTokens, Tokens
+from app.gateways.billing import Billing, HttpBilling, NoBilling
+from app.gateways.targets import Targets
+from app.gateways.webhooks import WebhookGateway
 from app.models.verification import Channel
 from app.notifiers import build as build_notifiers
 from app.notifiers.base import Notifier
@@ -19,11 +23,16 @@ from app.services.activity import ActivityService
 from app.services.budgets import Budgets
 from app.services.change_notices import ChangeNotices
 from app.services.change_views import ChangeViews
+from app.services.clients import ClientService
+from app.services.closing import BoundWorkspaces, ClosingService, Debts, RecentChanges
 from app.services.credential_effects import CredentialEffects
 from app.services.credentials import CredentialService
+from app.services.directory import DirectoryService
+from app.services.events import Events
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.limiting import LimitingService
+from app.services.new_accounts import NewAccounts
 from app.services.notices import Notices
 from app.services.open_codes import OpenCodes
 from app.services.password import PasswordService
@@ -31,12 +40,17 @@ from app.services.profile import ProfileService
 from app.services.reversals import ReversalService
 from app.services.sessions import SessionService
 from app.services.signing_keys import SigningKeyService
+from app.services.staff import StaffService
 from app.services.throttling import Throttling
+from app.services.tickets import TicketService
 from app.services.verification import Verification
 from app.services.waiting_changes import WaitingChanges
+from app.services.webhooks import EndpointSecrets, WebhookService
+from app.services.workspaces import WorkspaceService
 from app.workers.outbox import OutboxWorker, Retrying
 from app.workers.runner import Runner
 from app.workers.upkeep import Upkeep
+from app.workers.webhooks import Schedule, WebhookWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +63,15 @@ class Container:
     tokens: Tokens
     notifiers: dict[str, Notifier]
     cursors: Cursors
+    billing: Billing
+    webhook_gateway: WebhookGateway
     accounts: AccountService
     activity: ActivityService
+    clients: ClientService
+    closing: ClosingService
     credentials: CredentialService
+    directory: DirectoryService
+    events: Events
     health: HealthService
     idempotency: IdempotencyService
     keys: SigningKeyService
@@ -61,12 +81,19 @@ class Container:
     reversals: ReversalService
     runner: Runner
     sessions: SessionService
+    staff: StaffService
+    tickets: TicketService
     waiting: WaitingChanges
+    webhooks: WebhookService
+    webhook_worker: WebhookWorker
+    workspaces: WorkspaceService
 
     async def close(self) -> None:
         self.hasher.close()
         for notifier in self.notifiers.values():
             await notifier.close()
+        await self.billing.close()
+        await self.webhook_gateway.close()
         await self.engine.dispose()
 
 
@@ -104,9 +131,20 @@ def build(settings: Settings) -> Container:
         views=views,
         region=region,
     )
+    new_accounts = NewAccounts(limits=settings, hasher=hasher, region=region, time_zone=settings.default_time_zone)
+    events = Events(uow, source=settings.issuer)
+    endpoint_secrets = EndpointSecrets(secret)
+    webhook_gateway = _webhook_gateway(settings)
+    webhook_worker = WebhookWorker(
+        uow, events=events, gateway=webhook_gateway, secrets=endpoint_secrets, schedule=_schedule(settings)
+    )
+    billing = _billing(settings)
     notifiers = build_notifiers(settings)
-    runner = _runner(settings, uow, notices, notifiers, waiting)
+    outboxes = _outboxes(settings, uow, notices, notifiers)
+    upkeep = _upkeep(settings, uow, waiting)
+    runner = Runner(outboxes, webhook_worker, upkeep, poll_seconds=settings.outbox_poll_seconds)
     uow.on_messages = runner.wake
+    uow.on_events += [runner.wake_for_events, events.wake]
     return Container(
         settings=settings,
         engine=engine,
@@ -119,14 +157,25 @@ def build(settings: Settings) -> Container:
             limits=settings,
             access=access,
             effects=effects,
-            hasher=hasher,
+            new_accounts=new_accounts,
             verification=verification,
             views=views,
-            region=region,
-            time_zone=settings.default_time_zone,
         ),
         activity=ActivityService(uow),
+        billing=billing,
+        clients=ClientService(uow, tokens),
+        closing=ClosingService(
+            uow,
+            limits=settings,
+            access=access,
+            notices=notices,
+            local=[BoundWorkspaces(), RecentChanges(timedelta(hours=settings.change_hold_hours))],
+            remote=[Debts(billing)],
+            kept=timedelta(days=settings.closed_retention_days),
+        ),
         credentials=credentials,
+        directory=DirectoryService(uow, secret=secret, new_accounts=new_accounts, region=region),
+        events=events,
         health=HealthService(uow, tokens, head=head()),
         idempotency=IdempotencyService(uow, secret=secret, limits=settings),
         keys=keys,
@@ -154,7 +203,19 @@ def build(settings: Settings) -> Container:
             hasher=hasher,
             grace=timedelta(seconds=settings.refresh_grace_seconds),
         ),
+        staff=StaffService(uow, access=access, notices=notices),
+        tickets=TicketService(uow, limits=settings),
         waiting=waiting,
+        webhook_gateway=webhook_gateway,
+        webhook_worker=webhook_worker,
+        webhooks=WebhookService(
+            uow,
+            events=events,
+            gateway=webhook_gateway,
+            secrets=endpoint_secrets,
+            overlap=timedelta(hours=settings.webhook_secret_overlap_hours),
+        ),
+        workspaces=WorkspaceService(uow),
     )
 
 
@@ -177,27 +238,51 @@ def _hasher(settings: Settings) -> PasswordHasher:
     )
 
 
-def _runner(
-    settings: Settings,
-    uow: UnitOfWork,
-    notices: Notices,
-    notifiers: dict[str, Notifier],
-    waiting: WaitingChanges,
-) -> Runner:
+def _webhook_gateway(settings: Settings) -> WebhookGateway:
+    return WebhookGateway(Targets(settings.webhook_allowed_networks), timeout=settings.webhook_timeout_seconds)
+
+
+def _schedule(settings: Settings) -> Schedule:
+    timeout = timedelta(seconds=settings.webhook_timeout_seconds)
+    return Schedule(
+        pauses=settings.webhook_retry_seconds,
+        patience=timedelta(hours=settings.webhook_pause_after_hours),
+        lease=4 * timeout,
+        timeout=timeout,
+    )
+
+
+def _billing(settings: Settings) -> Billing:
+    if settings.billing is BillingChoice.NONE:
+        return NoBilling()
+    token = settings.billing_token
+    return HttpBilling(
+        str(settings.billing_url),
+        token=token.get_secret_value() if token else None,
+        timeout=settings.billing_timeout_seconds,
+    )
+
+
+def _outboxes(
+    settings: Settings, uow: UnitOfWork, notices: Notices, notifiers: dict[str, Notifier]
+) -> list[OutboxWorker]:
     retrying = Retrying(
         lease=settings.outbox_lease_seconds,
         attempts=settings.outbox_max_attempts,
         first=settings.outbox_backoff_seconds,
         longest=settings.outbox_backoff_max_seconds,
     )
-    outboxes = [
+    return [
         OutboxWorker(uow, channel=channel, notices=notices, notifiers=notifiers, retrying=retrying)
         for channel in (Channel.EMAIL, Channel.SMS)
     ]
-    upkeep = Upkeep(
+
+
+def _upkeep(settings: Settings, uow: UnitOfWork, waiting: WaitingChanges) -> Upkeep:
+    return Upkeep(
         uow,
         waiting,
         retention=timedelta(days=settings.retention_days),
         known_address=timedelta(days=settings.known_address_days),
+        events_kept=timedelta(days=settings.event_retention_days),
     )
-    return Runner(outboxes, upkeep, poll_seconds=settings.outbox_poll_seconds)

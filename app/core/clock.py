@@ -6,3 +6,8 @@ from datetime import UTC, datetime
 def now() -> datetime:
     """The current time, timezone-aware, in UTC."""
     return datetime.now(UTC)
+
+
+def shown(moment: datetime) -> str:
+    """RFC 3339 with `Z`, to the millisecond: how every instant goes out."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"

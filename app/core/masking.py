@@ -21,6 +21,11 @@ def dial_code(number: str) -> str:
     return f"+{parse(number).country_code}"
 
 
+def name(value: str | None) -> str | None:
+    """A person's: `Li Lei` -> `L***`."""
+    return f"{value[:1]}***" if value else value
+
+
 def contact(value: str | None) -> str | None:
     if not value:
         return None

@@ -21,9 +21,7 @@ from app.core.telemetry import HASH_QUEUE
 T = TypeVar("T")
 
 # The last letters of salt and checksum carry bits that do not count and must be zero.
-_BCRYPT = re.compile(
-    r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]"
-)
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
 _BCRYPT_COST = 13  # about 0.7 s of the one hash thread; Guance's is 12 at most
 _BCRYPT_READS = 72  # bytes; what comes after has never counted
 _ARGON2ID = re.compile(

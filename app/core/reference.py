@@ -1,4 +1,4 @@
-"""Industries, regions and time zones: the codes that a profile may name, with their names in Chinese and English.
+"""What a profile or a workspace may name: industries, regions, time zones and sites, the first two with their names.
 
 Industries are the sections of GB/T 4754-2017. Regions are ISO 3166-1 alpha-2 and ISO 3166-2 as pycountry carries them
 (Debian's iso-codes). Everything is read at its first use: importing this module costs nothing.
@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 _INDUSTRIES = Path(__file__).parent.parent / "data" / "industries.toml"
+_SITES = Path(__file__).parent.parent / "data" / "sites.toml"
 _HOME = "CN"  # the country whose subdivisions stand in the list of all countries
 # Names that the zh_CN catalogues of iso-codes lack or misspell.
 _ZH = {"BO": "玻利维亚", "CN-NX": "宁夏回族自治区", "KG": "吉尔吉斯斯坦", "KH": "柬埔寨", "MT": "马耳他"}
@@ -43,6 +44,16 @@ def regions(country: str | None) -> tuple[Reference, ...]:
         entries = (*_countries(), *_subdivisions().get(_HOME, ()))
         return tuple(sorted(entries, key=lambda entry: entry.code))
     return _subdivisions().get(country, ())
+
+
+@cache
+def sites() -> frozenset[str]:
+    """The codes of Guance's deployment sites."""
+    return frozenset(tomllib.loads(_SITES.read_text(encoding="utf-8"))["sites"])
+
+
+def is_site(code: str) -> bool:
+    return code in sites()
 
 
 def is_region(code: str) -> bool:

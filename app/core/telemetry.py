@@ -18,6 +18,10 @@ MESSAGES = Counter(
 DELIVERY_SECONDS = Histogram("guance_message_delivery_seconds", "How long one delivery attempt took", ["channel"])
 OUTBOX_WAITING = Gauge("guance_outbox_waiting_messages", "Messages not delivered yet")
 OUTBOX_AGE = Gauge("guance_outbox_oldest_seconds", "Age of the oldest message not delivered yet")
+WEBHOOKS = Counter("guance_webhook_attempts_total", "Requests to webhook endpoints, by how they ended", ["outcome"])
+WEBHOOK_SECONDS = Histogram("guance_webhook_attempt_seconds", "How long one request to a webhook endpoint took")
+WEBHOOKS_WAITING = Gauge("guance_webhook_waiting_deliveries", "Deliveries to active endpoints not taken yet")
+WEBHOOKS_AGE = Gauge("guance_webhook_oldest_seconds", "How long the oldest of them is overdue")
 HASH_QUEUE = Gauge("guance_password_hash_queue", "Password hashes being computed or waiting")
 REQUESTS = Counter("guance_http_requests_total", "Requests by route and status", ["method", "route", "status"])
 

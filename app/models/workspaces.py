@@ -12,9 +12,7 @@ from app.models.base import Base, index_where
 
 class Workspace(Base):
     __tablename__ = "workspaces"
-    __table_args__ = (
-        index_where("ix_workspaces_account_id_bound", "account_id", "id", where="dissolved_at IS NULL"),
-    )
+    __table_args__ = (index_where("ix_workspaces_account_id_bound", "account_id", "id", where="dissolved_at IS NULL"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)  # `wksp_…`, given by the workspace service
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import httpx
 
 from app.core import clock
+from app.core.outgoing import hindrance, quiet_client, read_some
 from app.notifiers import acs3
 from app.notifiers.base import Message, PermanentFailure, TemporaryFailure
-from app.notifiers.sms_http import hindrance, quiet_client, read_some
 
 _ACTION, _VERSION = "SendSms", "2017-05-25"
 _LONGEST_ANSWER = 64 * 1024  # bytes; a real one has about 200

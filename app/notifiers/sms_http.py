@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-import logging
 
 import httpx
 
+from app.core.outgoing import hindrance, quiet_client, read_some
 from app.notifiers.base import Message, PermanentFailure, TemporaryFailure
 
 _TRY_AGAIN = {408, 425, 429}  # RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4
@@ -66,30 +66,3 @@ def _failure(status: int) -> PermanentFailure | TemporaryFailure | None:
     if 400 <= status < 500 and status not in _TRY_AGAIN:
         return PermanentFailure(f"http_{status}")
     return TemporaryFailure(f"http_{status}")
-
-
-def quiet_client(timeout: int) -> httpx.AsyncClient:
-    """A client whose requests stay out of the log: httpx writes each URL at INFO, and ours hold numbers and codes."""
-    logging.getLogger("httpx").addFilter(_only_warnings)
-    return httpx.AsyncClient(timeout=timeout, follow_redirects=False, headers={"accept-encoding": "identity"})
-
-
-def _only_warnings(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING
-
-
-async def read_some(response: httpx.Response, limit: int) -> bytes:
-    """The start of a body: reading stops at the chunk that passes `limit` bytes."""
-    body = b""
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            break
-    return body
-
-
-def hindrance(error: Exception) -> str:
-    """A word for why a request did not go."""
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return "timeout"
-    return "connect" if isinstance(error, httpx.ConnectError) else "network"

@@ -17,6 +17,11 @@ class ActivityRepository(Repository):
     def add(self, activity: Activity) -> None:
         self._session.add(activity)
 
+    async def of(self, account_id: UUID, *, cursor: UUID | None, limit: int) -> list[Any]:
+        """An account's, whoever asks; newest first."""
+        statement = select(*_COLUMNS).where(Activity.account_id == account_id, after(Activity.id, cursor))
+        return list(await self._session.execute(statement.order_by(Activity.id.desc()).limit(limit)))
+
     async def page(self, caller: Caller, *, cursor: UUID | None, limit: int) -> list[Any]:
         """Newest first, `limit` at most; raises SessionEnded."""
         listing = (

@@ -9,9 +9,10 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-from app.core.callers import Caller
+from app.core.callers import Caller, Service
 from app.core.clock import now
 from app.models.accounts import Account, Status
+from app.models.clients import ClientSecret, ServiceClient
 from app.models.sessions import Session
 
 S = TypeVar("S", bound=GenerativeSelect)
@@ -55,6 +56,24 @@ def through_session(caller: Caller, listing: Any) -> Any:
     """`listing`, behind the caller's session: no row means that the session ended, one empty row an empty list."""
     page = listing.subquery()
     alive = select(Session.id.label("alive")).join(Account, Account.id == Session.account_id).where(lives(caller))
+    return select(page).select_from(alive.subquery().join(page, true(), isouter=True))
+
+
+def serves(service: Service) -> ColumnElement[bool]:
+    """The service's client, joined with the secret of its token, may act. The one place of this rule."""
+    return and_(
+        ServiceClient.id == service.client_id,
+        ServiceClient.disabled_at.is_(None),
+        ClientSecret.id == service.secret_id,
+        ClientSecret.client_id == ServiceClient.id,
+        ClientSecret.revoked_at.is_(None),
+    )
+
+
+def through_client(service: Service, listing: Any) -> Any:
+    """`listing`, behind the service's client: no row means that it may not act, one empty row an empty list."""
+    page = listing.subquery()
+    alive = select(ServiceClient.id.label("alive")).join(ClientSecret, serves(service))
     return select(page).select_from(alive.subquery().join(page, true(), isouter=True))
 
 

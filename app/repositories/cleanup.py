@@ -12,6 +12,7 @@ from app.models.outbox import OutboxMessage
 from app.models.sessions import LoginTicket, Session
 from app.models.throttles import LoginThrottle
 from app.models.verification import Budget, Challenge
+from app.models.webhooks import WebhookDelivery
 from app.repositories.base import Repository
 
 _UNCONFIRMED = timedelta(days=1)  # who did not confirm is no customer: nothing of them is kept longer
@@ -35,6 +36,7 @@ class CleanupRepository(Repository):
             "outbox_messages": delete(OutboxMessage).where(OutboxMessage.finished_at < before),
             "login_tickets": delete(LoginTicket).where(LoginTicket.expires_at < before),
             "activity": delete(Activity).where(Activity.account_id.is_(None), Activity.created_at < at - _NOBODYS),
+            "webhook_deliveries": delete(WebhookDelivery).where(WebhookDelivery.finished_at < before),
             "sessions": delete(Session).where(Session.expires_at < sessions_before),
         }
         return {table: await self._changed(statement) for table, statement in deletions.items()}

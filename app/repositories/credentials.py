@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from app.core.callers import Caller
 from app.core.clock import now
@@ -107,6 +107,16 @@ class CredentialChangeRepository(Repository):
                 CredentialChange.old_value.is_not(None),
             )
         )
+
+    async def unsettled(self, account_id: UUID) -> tuple[datetime | None, datetime | None]:
+        """When any value last gave way to another, and until when one waits to."""
+        replaced = and_(CredentialChange.state == State.COMPLETED, CredentialChange.old_value.is_not(None))
+        statement = select(
+            func.max(case((replaced, CredentialChange.completed_at))),
+            func.max(case((CredentialChange.state == State.WAITING, CredentialChange.effective_at))),
+        ).where(CredentialChange.account_id == account_id)
+        row = (await self._session.execute(statement)).one()
+        return row[0], row[1]
 
     async def by_undo_hash(self, undo_hash: bytes) -> CredentialChange | None:
         statement = select(CredentialChange).where(CredentialChange.undo_hash == undo_hash)

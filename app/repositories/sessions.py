@@ -28,6 +28,9 @@ class SessionRepository(Repository):
     def add(self, session: Session) -> None:
         self._session.add(session)
 
+    def add_ticket(self, ticket: LoginTicket) -> None:
+        self._session.add(ticket)
+
     async def flush(self) -> None:
         """Write what was added now: an update may follow it."""
         await self._session.flush()

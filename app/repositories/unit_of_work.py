@@ -16,6 +16,7 @@ from app.core.errors import (
     ChangeOpen,
     DatabaseUnavailable,
     EmailTaken,
+    NameTaken,
     NotReady,
     PhoneTaken,
     TransactionConflict,
@@ -26,7 +27,11 @@ from app.repositories.activity import ActivityRepository
 from app.repositories.budgets import BudgetRepository
 from app.repositories.challenges import ChallengeRepository
 from app.repositories.cleanup import CleanupRepository
+from app.repositories.clients import ClientRepository
 from app.repositories.credentials import CredentialChangeRepository
+from app.repositories.directory import DirectoryRepository
+from app.repositories.erasure import ErasureRepository
+from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.outbox import OutboxRepository
 from app.repositories.registrations import RegistrationRepository
@@ -34,6 +39,8 @@ from app.repositories.schema import SchemaRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.signing_keys import SigningKeyRepository
 from app.repositories.throttles import ThrottleRepository
+from app.repositories.webhooks import WebhookRepository
+from app.repositories.workspaces import WorkspaceRepository
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +55,13 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     "accounts.phone": PhoneTaken,
     "uq_credential_changes_open": ChangeOpen,
     "credential_changes.account_id, credential_changes.credential": ChangeOpen,
+    "uq_service_clients_name": NameTaken,
+    "service_clients.name": NameTaken,
+    # Two at once made an account under one reference, or named one workspace: run again, the second finds it.
+    "pk_account_references": TransactionConflict,
+    "account_references.client_id, account_references.reference": TransactionConflict,
+    "pk_workspaces": TransactionConflict,
+    "workspaces.id": TransactionConflict,
     # Two at once opened the same slot: run again, the second closes the first.
     "uq_challenges_slot_live": TransactionConflict,
     "challenges.slot": TransactionConflict,
@@ -83,6 +97,10 @@ class Work:
         self.challenges = ChallengeRepository(session)
         self.changes = CredentialChangeRepository(session)
         self.cleanup = CleanupRepository(session)
+        self.clients = ClientRepository(session)
+        self.directory = DirectoryRepository(session)
+        self.erasure = ErasureRepository(session)
+        self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.outbox = OutboxRepository(session)
         self.registrations = RegistrationRepository(session)
@@ -90,6 +108,8 @@ class Work:
         self.sessions = SessionRepository(session)
         self.signing_keys = SigningKeyRepository(session)
         self.throttles = ThrottleRepository(session)
+        self.webhooks = WebhookRepository(session)
+        self.workspaces = WorkspaceRepository(session)
 
 
 class UnitOfWork:
@@ -99,6 +119,7 @@ class UnitOfWork:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False, autoflush=False)
         self.on_messages: Callable[[], None] = lambda: None
+        self.on_events: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Work]:
@@ -109,6 +130,9 @@ class UnitOfWork:
                 yield work
         if work.outbox.touched:
             self.on_messages()
+        if work.events.touched:
+            for tell in self.on_events:
+                tell()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Work]:

@@ -57,8 +57,9 @@ class Access:
         delivery: Delivery,
         origin: Origin,
         action: Action = Action.LOGGED_IN,
+        name: str | None = None,
     ) -> Grant:
-        """Begin a session and write down that it began."""
+        """Begin a session and write down that it began; `name` is the person, where a service said who it is."""
         at, session_id = now(), ids.new()
         refresh_token = self.refresh_tokens.mint(session_id)
         session = Session(
@@ -76,7 +77,7 @@ class Access:
         )
         uow.sessions.add(session)
         await uow.sessions.flush()
-        record(uow, action, account.id, origin=origin, session_id=session_id, new=method)
+        record(uow, action, account.id, origin=origin, session_id=session_id, new=method, name=name)
         return self.grant(session, refresh_token)
 
     def grant(self, session: Session, refresh_token: str) -> Grant:

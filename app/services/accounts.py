@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.core import ids, masking, password_rules
+from app.core import ids, masking
 from app.core.callers import Caller, Origin
 from app.core.clock import now
-from app.core.contacts import ContactRefused, email_key, read_phone, username_key
-from app.core.errors import Invalid, NotFound, PasswordRefused, RegistrationExpired, TooMany, UsernameTaken
+from app.core.contacts import username_key
+from app.core.errors import NotFound, RegistrationExpired, TooMany, UsernameTaken
 from app.core.limits import Limits
-from app.core.passwords import PasswordHasher
 from app.models.accounts import Account, Registration
 from app.models.activity import Action
 from app.models.sessions import Delivery, Method
@@ -20,6 +19,7 @@ from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.access import Access, Grant
 from app.services.change_views import ChangeView, ChangeViews
 from app.services.credential_effects import CredentialEffects
+from app.services.new_accounts import NewAccounts
 from app.services.notices import Contact
 from app.services.open_codes import Sent
 from app.services.verification import Letter, Question, Verification
@@ -52,21 +52,17 @@ class AccountService:
         limits: Limits,
         access: Access,
         effects: CredentialEffects,
-        hasher: PasswordHasher,
+        new_accounts: NewAccounts,
         verification: Verification,
         views: ChangeViews,
-        region: str,
-        time_zone: str,
     ) -> None:
         self.uow = uow
         self.access = access
         self.effects = effects
-        self.hasher = hasher
+        self.new_accounts = new_accounts
         self.verification = verification
         self.views = views
         self._limits = limits
-        self._region = region
-        self._time_zone = time_zone
 
     async def is_username_free(self, *, username: str) -> bool:
         async with self.uow.reading() as uow:
@@ -88,17 +84,17 @@ class AccountService:
         members of the profile and the locale. Raises UsernameTaken, PasswordRefused, Invalid, TooManySends.
         """
         if phone is not None:
-            phone = self._read_phone(phone, profile["region"])
+            phone = self.new_accounts.read_phone(phone, profile["region"])
+        hashed = None
         if password is not None:
             words = (username, email, str(profile["company_name"]))
-            if reason := password_rules.refusal(password, words=words):
-                raise PasswordRefused(reason)
+            hashed = await self.new_accounts.hash_password(password, words=words)
         registration = Registration(
             id=ids.new(),
             username=username,
             email=email,
             phone=phone,
-            password_hash=await self.hasher.hash(password) if password is not None else None,
+            password_hash=hashed,
             expires_at=now() + self._limits.flow_life,
             **profile,
         )
@@ -172,24 +168,17 @@ class AccountService:
     async def _create(
         self, registration: Registration, challenge: Challenge, delivery: Delivery, origin: Origin
     ) -> tuple[Account, Grant]:
-        at = now()
-        account = Account(
-            id=ids.new(),
-            username=registration.username,
-            username_key=username_key(registration.username),
-            email=registration.email,
-            email_key=email_key(registration.email),
-            password_hash=registration.password_hash,
-            password_changed_at=at if registration.password_hash else None,
-            time_zone=self._time_zone,
-            created_at=at,
-            updated_at=at,
-            **{name: getattr(registration, name) for name in _COPIED},
-        )
         async with self.uow() as uow:
             await self.verification.consume(uow, challenge)
-            uow.accounts.add(account)
-            await uow.accounts.flush()
+            account = await self.new_accounts.add(
+                uow,
+                username=registration.username,
+                email=registration.email,
+                phone=None,
+                password_hash=registration.password_hash,
+                profile={name: getattr(registration, name) for name in _COPIED},
+                at=now(),
+            )
             grant = await self.access.open(
                 uow,
                 account,
@@ -223,9 +212,3 @@ class AccountService:
             resend_at=self.verification.resend_at(challenge),
             sent_to=masking.email(registration.email),
         )
-
-    def _read_phone(self, phone: str, region: str | None) -> str:
-        try:
-            return read_phone(phone, region=(region or self._region)[:2], countries=self._limits.sms_countries)
-        except ContactRefused as refused:
-            raise Invalid.member("phone", refused.code) from None

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from app.core.callers import Caller, Origin
+from app.core.callers import Caller, Origin, Service, Staff
+from app.core.errors import NotFound
 from app.models.activity import Action, Activity, Actor
 from app.repositories.unit_of_work import UnitOfWork, Work
 
@@ -16,6 +18,8 @@ class Entry:
     id: UUID
     action: str
     actor: str
+    actor_name: str | None
+    reason: str | None
     session_id: UUID | None
     ip: str | None
     user_agent: str | None
@@ -33,6 +37,7 @@ def record(
     origin: Origin | None = None,
     session_id: UUID | None = None,
     actor: Actor = Actor.HOLDER,
+    name: str | None = None,
     old: str | None = None,
     new: str | None = None,
 ) -> None:
@@ -45,6 +50,7 @@ def record(
             account_id=account_id,
             action=action,
             actor=actor,
+            actor_name=name,
             session_id=session_id,
             ip=origin.ip if origin else None,
             user_agent=origin.user_agent if origin else None,
@@ -55,8 +61,58 @@ def record(
     )
 
 
+def record_staff(
+    uow: Work, action: Action, account_id: UUID, staff: Staff, *, old: str | None = None, new: str | None = None
+) -> None:
+    """Write what a person at Guance did, with who it was and why."""
+    uow.activity.add(
+        Activity(
+            account_id=account_id,
+            action=action,
+            actor=Actor.STAFF,
+            actor_name=staff.name,
+            reason=staff.reason,
+            old_value=old,
+            new_value=new,
+            **_through(staff.service),
+        )
+    )
+
+
+def record_service(
+    uow: Work, action: Action, account_id: UUID, service: Service, *, name: str | None = None, new: str | None = None
+) -> None:
+    """Write what another service did, for `name` where it acted for a person."""
+    uow.activity.add(
+        Activity(
+            account_id=account_id,
+            action=action,
+            actor=Actor.SERVICE,
+            actor_name=name,
+            new_value=new,
+            **_through(service),
+        )
+    )
+
+
+def _through(service: Service) -> dict[str, Any]:
+    return {
+        "client_id": service.client_id,
+        "ip": service.origin.ip,
+        "user_agent": service.origin.user_agent,
+        "request_id": service.origin.request_id,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry(Entry):
+    """The same for staff: with the service through which it was done."""
+
+    client: str | None
+
+
 class ActivityService:
-    """What happened to my account, by whom, from where."""
+    """What happened to an account, by whom, from where."""
 
     def __init__(self, uow: UnitOfWork) -> None:
         self.uow = uow
@@ -65,4 +121,17 @@ class ActivityService:
         """Newest first; one more than `limit` when there is more. Raises SessionEnded."""
         async with self.uow.reading() as uow:
             rows = await uow.activity.page(caller, cursor=cursor, limit=limit + 1)
-        return [Entry(**{name: getattr(row, name) for name in Entry.__slots__}) for row in rows]
+        return [Entry(**_members(row)) for row in rows]
+
+    async def audit(self, *, account_id: UUID, cursor: UUID | None, limit: int) -> list[AuditEntry]:
+        """The same for staff. Raises NotFound."""
+        async with self.uow.reading() as uow:
+            rows = await uow.activity.of(account_id, cursor=cursor, limit=limit + 1)
+            if not rows and await uow.accounts.get(account_id) is None:
+                raise NotFound
+            names = await uow.clients.names({row.client_id for row in rows if row.client_id})
+        return [AuditEntry(**_members(row), client=names.get(row.client_id)) for row in rows]
+
+
+def _members(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in Entry.__slots__}

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.core import crypto, ids
+from app.core import crypto, ids, masking
 from app.core.callers import Origin
 from app.core.clock import now
 from app.core.errors import CredentialsMoved, WrongState
@@ -12,14 +12,17 @@ from app.core.limits import Limits
 from app.models.accounts import Account
 from app.models.activity import Action
 from app.models.credentials import Credential, CredentialChange, Proof, State
+from app.models.events import EventType
 from app.models.sessions import Ending
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import Work
 from app.services.access import Access
 from app.services.change_notices import ChangeNotices
+from app.services.events import publish
 from app.services.notices import Contact
 from app.services.verification import Letter, Question, Verification
 
+_TOLD = {Credential.EMAIL: EventType.EMAIL_CHANGED, Credential.PHONE: EventType.PHONE_CHANGED}
 _CHANGED = {Credential.EMAIL: Action.EMAIL_CHANGED, Credential.PHONE: Action.PHONE_CHANGED}
 
 
@@ -92,6 +95,7 @@ class CredentialEffects:
             raise WrongState
         await self.access.shut(uow, change.account_id, reason=Ending.CREDENTIAL_CHANGED, keep=change.session_id)
         self.notices.record(uow, _CHANGED[credential], change, origin, session_id=change.session_id if origin else None)
+        _publish(uow, change, old=change.old_value, new=change.new_value)
         account = await uow.accounts.get_one(change.account_id)
         undo_params = {"hours": str(self._limits.undo_hours)}
         self.notices.tell_old(uow, account, change, "credential_changed_old", undo_params, token=undo)
@@ -135,6 +139,7 @@ class CredentialEffects:
         await uow.accounts.revoke_password(change.account_id)
         await self.access.shut(uow, change.account_id, reason=Ending.CHANGE_UNDONE, keep=None)
         self.notices.record(uow, Action.CHANGE_UNDONE, change, origin, session_id=None, undone=True)
+        _publish(uow, change, old=change.new_value, new=change.old_value)
         account = await uow.accounts.get_one(change.account_id)
         self.notices.tell_old(uow, account, change, "credential_change_undone", {})
         self.notices.tell_new(uow, account, change, "credential_change_undone")
@@ -151,6 +156,11 @@ class CredentialEffects:
     ) -> None:
         if not await uow.accounts.set_credential(change.account_id, credential, value, version=version, at=at):
             raise CredentialsMoved
+
+
+def _publish(uow: Work, change: CredentialChange, *, old: str | None, new: str | None) -> None:
+    kind = _TOLD[Credential(change.credential)]
+    publish(uow, kind, change.account_id, old=masking.contact(old), new=masking.contact(new))
 
 
 def _local(moment: datetime, account: Account) -> str:

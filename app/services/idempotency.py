@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.core.clock import now
-from app.core.crypto import Mac
+from app.core.crypto import Mac, Seal
 from app.core.errors import IdempotencyKeyReused, RequestRunning
 from app.core.limits import Limits
 from app.repositories.unit_of_work import UnitOfWork, retried
@@ -25,6 +25,8 @@ class IdempotencyService:
     def __init__(self, uow: UnitOfWork, *, secret: bytes, limits: Limits) -> None:
         self.uow = uow
         self._mac = Mac(secret, "idempotency")  # a plain hash of a body would let its password be guessed
+        # An answer may hold what is shown once: a webhook's secret, a ticket.
+        self._seal = Seal(secret, "idempotent-answers")
         self._kept = timedelta(hours=limits.idempotency_hours)
 
     @retried
@@ -50,14 +52,15 @@ class IdempotencyService:
             raise IdempotencyKeyReused
         if kept.status is None:
             raise RequestRunning
-        return Answer(kept.status, kept.headers or {}, kept.body or b"")
+        place = self._hash(caller, key).hex()
+        return Answer(kept.status, kept.headers or {}, self._seal.open(kept.body or b"", bound=place))
 
     @retried
     async def keep(self, *, caller: str, key: str, answer: Answer) -> None:
         async with self.uow() as uow:
-            await uow.idempotency.keep(
-                self._hash(caller, key), status=answer.status, headers=answer.headers, body=answer.body
-            )
+            place = self._hash(caller, key)
+            sealed = self._seal.close(answer.body, bound=place.hex())
+            await uow.idempotency.keep(place, status=answer.status, headers=answer.headers, body=sealed)
 
     @retried
     async def release(self, *, caller: str, key: str) -> None:

@@ -22,12 +22,14 @@ from app.core.passwords import PasswordHasher
 from app.models.accounts import Account
 from app.models.activity import Action, Actor
 from app.models.credentials import Credential
+from app.models.events import EventType
 from app.models.sessions import Ending
 from app.models.verification import Challenge, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.access import Access
 from app.services.activity import record
 from app.services.budgets import Budgets, refusal
+from app.services.events import publish
 from app.services.notices import Contact, Notices
 from app.services.open_codes import OpenCodes, Sent
 from app.services.throttling import Throttling
@@ -193,6 +195,7 @@ class PasswordService:
             await self.throttling.forgive(uow, account)
             await self.access.shut(uow, account.id, reason=Ending.PASSWORD_CHANGED, keep=keep)
             record(uow, action, account.id, origin=origin, session_id=keep, actor=Actor.HOLDER)
+            publish(uow, EventType.PASSWORD_CHANGED, account.id)
             self._tell(uow, account)
 
     def _tell(self, uow: Work, account: Account) -> None:

@@ -11,8 +11,10 @@ from app.core.callers import Caller
 from app.core.clock import now
 from app.core.errors import PreconditionFailed
 from app.models.activity import Action
+from app.models.events import EventType
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.activity import record
+from app.services.events import publish
 
 _SHOWN = 64  # characters of a value that the trail keeps
 
@@ -71,6 +73,7 @@ class ProfileService:
                 old=_trace({name: getattr(before, name) for name in changed}),
                 new=_trace(changed),
             )
+            publish(uow, EventType.PROFILE_UPDATED, caller.account_id, changed=sorted(changed))
             return _profile(await uow.accounts.profile(caller))
 
 
@@ -85,7 +88,7 @@ def _trace(values: Mapping[str, str | None]) -> str:
     """The values as JSON, short, and without a person's name."""
     return json.dumps(
         {
-            name: f"{value[:1]}***" if name == "contact_name" and value else value and value[:_SHOWN]
+            name: masking.name(value) if name == "contact_name" else value and value[:_SHOWN]
             for name, value in values.items()
         },
         ensure_ascii=False,

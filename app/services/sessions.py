@@ -99,10 +99,12 @@ class SessionService:
         async with self.uow() as uow:
             redeemed = await uow.sessions.redeem_ticket(digest(ticket), now())
             account = await uow.accounts.get(redeemed.account_id) if redeemed else None
-            if account is None:
+            if redeemed is None or account is None:
                 raise InvalidTicket
             _refuse_inactive(account)
-            return await self.access.open(uow, account, method=Method.TICKET, delivery=delivery, origin=origin)
+            return await self.access.open(
+                uow, account, method=Method.TICKET, delivery=delivery, origin=origin, name=redeemed.actor
+            )
 
     async def refresh(self, *, token: str, origin: Origin) -> Grant:
         """Exchange the refresh token for the next one and an access token.

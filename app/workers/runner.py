@@ -8,6 +8,7 @@ import structlog
 from app.core.errors import Unavailable
 from app.workers.outbox import OutboxWorker
 from app.workers.upkeep import Upkeep
+from app.workers.webhooks import WebhookWorker
 
 _CHANGES_EVERY, _MEASURE_EVERY, _FORGET_EVERY = 5.0, 15.0, 300.0  # seconds
 _AWAY_PAUSE = 2.0  # seconds to leave an unreachable database alone
@@ -18,12 +19,16 @@ log = structlog.get_logger()
 class Runner:
     """Runs until it is stopped. Nothing that a worker raises ends its loop."""
 
-    def __init__(self, outboxes: list[OutboxWorker], upkeep: Upkeep, *, poll_seconds: float) -> None:
+    def __init__(
+        self, outboxes: list[OutboxWorker], webhooks: WebhookWorker, upkeep: Upkeep, *, poll_seconds: float
+    ) -> None:
         self._outboxes = outboxes
+        self._webhooks = webhooks
         self._upkeep = upkeep
         self._poll = poll_seconds
         self._stopping = asyncio.Event()
         self._new_messages = [asyncio.Event() for _ in outboxes]
+        self._new_events, self._new_deliveries = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self) -> None:
@@ -31,12 +36,18 @@ class Runner:
         for event in self._new_messages:
             event.set()
 
+    def wake_for_events(self) -> None:
+        """There are new events."""
+        self._new_events.set()
+
     def start(self) -> None:
         loops = [
             self._loop(outbox.deliver_due, self._poll, wake)
             for outbox, wake in zip(self._outboxes, self._new_messages, strict=True)
         ]
         loops += [
+            self._loop(self._spread, self._poll, self._new_events),
+            self._loop(self._webhooks.deliver_due, self._poll, self._new_deliveries),
             self._loop(self._upkeep.apply_due_changes, _CHANGES_EVERY),
             self._loop(self._upkeep.measure, _MEASURE_EVERY),
             self._loop(self._upkeep.forget, _FORGET_EVERY),
@@ -46,13 +57,19 @@ class Runner:
     async def stop(self) -> None:
         """Finish what is under way, take nothing new."""
         self._stopping.set()
-        self.wake()
         await asyncio.gather(*self._tasks)
+        await self._webhooks.finish()
 
     async def run_until(self, stop: asyncio.Event) -> None:
         self.start()
         await stop.wait()
         await self.stop()
+
+    async def _spread(self) -> int:
+        found = await self._webhooks.spread()
+        if found:
+            self._new_deliveries.set()
+        return found
 
     async def _loop(self, work: Callable[[], Awaitable[int]], every: float, wake: asyncio.Event | None = None) -> None:
         while not self._stopping.is_set():

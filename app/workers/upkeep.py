@@ -5,21 +5,30 @@ from datetime import timedelta
 import structlog
 
 from app.core.clock import now
-from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING
+from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING, WEBHOOKS_AGE, WEBHOOKS_WAITING
 from app.repositories.unit_of_work import UnitOfWork
 from app.services.waiting_changes import WaitingChanges
+
+_TRAILS = 100  # closed accounts in one transaction
 
 log = structlog.get_logger()
 
 
 class Upkeep:
     def __init__(
-        self, uow: UnitOfWork, waiting: WaitingChanges, *, retention: timedelta, known_address: timedelta
+        self,
+        uow: UnitOfWork,
+        waiting: WaitingChanges,
+        *,
+        retention: timedelta,
+        known_address: timedelta,
+        events_kept: timedelta,
     ) -> None:
         self.uow = uow
         self._waiting = waiting
         self._retention = retention
         self._known_address = known_address
+        self._events_kept = events_kept
 
     async def apply_due_changes(self) -> int:
         return await self._waiting.apply_due()
@@ -28,8 +37,11 @@ class Upkeep:
         """Set the gauges; nothing is done, so the answer is 0."""
         async with self.uow.reading() as uow:
             waiting, oldest = await uow.outbox.backlog()
+            deliveries, due = await uow.webhooks.backlog()
         OUTBOX_WAITING.set(waiting)
         OUTBOX_AGE.set((now() - oldest).total_seconds() if oldest else 0)
+        WEBHOOKS_WAITING.set(deliveries)
+        WEBHOOKS_AGE.set(max(0, (now() - due).total_seconds()) if due else 0)
         return 0
 
     async def forget(self) -> int:
@@ -40,6 +52,10 @@ class Upkeep:
             deleted = await uow.cleanup.forget(
                 at=at, before=at - self._retention, sessions_before=at - self._known_address
             )
+        async with self.uow() as uow:
+            deleted["events"] = await uow.events.forget(at - self._events_kept)
+        async with self.uow() as uow:
+            deleted["closed_accounts"] = await uow.erasure.erase_trails(at, limit=_TRAILS)
         if forgotten := {table: count for table, count in deleted.items() if count}:
             log.info("forgotten", **forgotten)
         return expired

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _PROBLEM = "application/problem+json"
+_OAUTH = "#/components/schemas/OAuthError"
 _STYLES = {"camelCase": re.compile(r"[a-z][a-zA-Z0-9]*"), "snake_case": re.compile(r"[a-z][a-z0-9_]*")}
 
 
@@ -90,8 +91,14 @@ class Document:
             if status.startswith("2"):
                 json_only = {m: c for m, c in response.get("content", {}).items() if "json" in m}
                 yield from self._bodies(f"response {status}", {"content": json_only})
-            elif status[0] in "45" and set(response.get("content", {})) != {_PROBLEM}:
+            elif status[0] in "45" and not self._is_failure(response.get("content", {})):
                 yield f"response {status}: is not {_PROBLEM}"
+
+    @staticmethod
+    def _is_failure(content: Json) -> bool:
+        """A problem, or the failure that RFC 6749 §5.2 asks of a token endpoint."""
+        oauth = content.get("application/json", {}).get("schema", {}).get("$ref") == _OAUTH
+        return set(content) == {_PROBLEM} or (oauth and len(content) == 1)
 
     def _bodies(self, where: str, body: Json) -> Iterator[str]:
         for kind, media in body.get("content", {}).items():

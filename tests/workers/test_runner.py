@@ -37,7 +37,8 @@ class SignallingGateway(Gateway):
 def runner_of(api: Api, *outboxes: OutboxWorker) -> Runner:
     month = timedelta(days=30)
     uow, waiting = api.container.profile.uow, api.container.waiting
-    return Runner(list(outboxes), Upkeep(uow, waiting, retention=month, known_address=month), poll_seconds=NEVER)
+    upkeep = Upkeep(uow, waiting, retention=month, known_address=month, events_kept=month)
+    return Runner(list(outboxes), api.container.webhook_worker, upkeep, poll_seconds=NEVER)
 
 
 @asynccontextmanager

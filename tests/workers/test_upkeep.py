@@ -35,7 +35,7 @@ Rows = Callable[[UUID, datetime], list[Base]]
 
 def upkeep(api: Api) -> Upkeep:
     uow, waiting = api.container.profile.uow, api.container.waiting
-    return Upkeep(uow, waiting, retention=RETENTION, known_address=KNOWN)
+    return Upkeep(uow, waiting, retention=RETENTION, known_address=KNOWN, events_kept=RETENTION)
 
 
 def _unique() -> bytes:

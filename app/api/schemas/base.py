@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.core import ids, reference
+from app.core import clock, ids, reference
 from app.core.contacts import USERNAME, ContactRefused, read_email
 from app.core.errors import NotFound
 from app.core.passwords import prepare
@@ -136,6 +136,16 @@ def text(shortest: int, longest: int, *, lines: bool = False) -> tuple[Any, ...]
     return _bounds(shortest, longest), _readable(lines=lines), _length(shortest, longest)
 
 
+def _utf8(value: Any) -> Any:
+    """A header's octets, which HTTP gives as Latin-1, as the text that they are (names are Chinese as well)."""
+    try:
+        return value.encode("latin-1").decode() if isinstance(value, str) else value
+    except UnicodeError:
+        raise _refuse("forbidden_character") from None
+
+
+ActorName = Annotated[str, BeforeValidator(_utf8), *text(1, 128)]
+Reason = Annotated[str, BeforeValidator(_utf8), *text(1, 500)]
 CompanyName = Annotated[str, *text(2, 128)]
 Description = Annotated[str, *text(1, 1000, lines=True)]
 ContactName = Annotated[str, *text(1, 64)]
@@ -164,6 +174,10 @@ Password = Annotated[
     str, Field(min_length=1, max_length=1024, json_schema_extra={"format": "password"}), AfterValidator(_password)
 ]
 Token = Annotated[str, Field(min_length=20, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+WorkspaceId = Annotated[str, Field(pattern=r"^wksp_[A-Za-z0-9_-]{1,48}$", examples=["wksp_8f2c1d"])]
+Site = Annotated[
+    str, Field(pattern=r"^[a-z]{2}[0-9]{1,2}$", examples=["cn1"]), _known(reference.is_site, "unknown_site")
+]
 Industry = Annotated[str, Field(pattern=r"^[A-T]$"), _known(reference.is_industry, "unknown_industry")]
 Region = Annotated[
     str,
@@ -201,28 +215,30 @@ def _body_id(prefix: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+AccountIdIn = Annotated[UUID, _body_id(ids.ACCOUNT), *_shown_id(ids.ACCOUNT)]
 AccountId = Annotated[UUID, *_shown_id(ids.ACCOUNT)]
 ActivityId = Annotated[UUID, *_shown_id(ids.ACTIVITY)]
 ChallengeId = Annotated[UUID, *_shown_id(ids.CHALLENGE)]
+AttemptId = Annotated[UUID, *_shown_id(ids.WEBHOOK_ATTEMPT)]
+EndpointId = Annotated[UUID, *_shown_id(ids.WEBHOOK_ENDPOINT)]
+EventId = Annotated[UUID, *_shown_id(ids.EVENT)]
+EventIdIn = Annotated[UUID, _body_id(ids.EVENT), *_shown_id(ids.EVENT)]
 ChangeId = Annotated[UUID, *_shown_id(ids.CREDENTIAL_CHANGE)]
 RegistrationId = Annotated[UUID, *_shown_id(ids.REGISTRATION)]
 ResetId = Annotated[UUID, *_shown_id(ids.PASSWORD_RESET)]
 SessionId = Annotated[UUID, *_shown_id(ids.SESSION)]
 
 ChallengeIdIn = Annotated[UUID, _body_id(ids.CHALLENGE), *_shown_id(ids.CHALLENGE)]
+AccountPath = Annotated[UUID, _path_id(ids.ACCOUNT), *_shown_id(ids.ACCOUNT)]
+EndpointPath = Annotated[UUID, _path_id(ids.WEBHOOK_ENDPOINT), *_shown_id(ids.WEBHOOK_ENDPOINT)]
 ChangePath = Annotated[UUID, _path_id(ids.CREDENTIAL_CHANGE), *_shown_id(ids.CREDENTIAL_CHANGE)]
 RegistrationPath = Annotated[UUID, _path_id(ids.REGISTRATION), *_shown_id(ids.REGISTRATION)]
 ResetPath = Annotated[UUID, _path_id(ids.PASSWORD_RESET), *_shown_id(ids.PASSWORD_RESET)]
 SessionPath = Annotated[UUID, _path_id(ids.SESSION), *_shown_id(ids.SESSION)]
 
 
-def _utc(moment: datetime) -> str:
-    """RFC 3339 with `Z`, to the millisecond."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
-
-
 Moment = Annotated[
     datetime,
-    PlainSerializer(_utc, return_type=str),
+    PlainSerializer(clock.shown, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T08:15:30.000Z"]}),
 ]

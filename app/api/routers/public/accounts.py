@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.api.answers import LIMITED, LOGGED_IN, WITH_BODY, problems
-from app.api.deps import Accounts, Anonymous, Caller, Origin, hand_over
+from app.api.deps import Accounts, Anonymous, Caller, Closing, Origin, forget_cookie, hand_over
 from app.api.routes import IdempotentRoute, Route
 from app.api.schemas.accounts import AccountOut, ConfirmRegistrationIn, RegistrationIn, SentOut, UsernameOut
 from app.api.schemas.base import RegistrationPath, Username
@@ -13,9 +13,12 @@ from app.api.schemas.sessions import SessionOut
 from app.api.texts import choose_locale
 from app.core.errors import (
     Busy,
+    ClosingRefused,
+    ClosingUndecided,
     CodeExpired,
     CodeUsed,
     EmailTaken,
+    FreshLoginRequired,
     NotFound,
     NotReady,
     PasswordRefused,
@@ -104,6 +107,19 @@ async def confirm_registration(
     delivery = Delivery(body.refresh_token_delivery)
     grant = await accounts.confirm(registration_id=id, code=body.code, delivery=delivery, origin=origin)
     return hand_over(response, grant)
+
+
+@account.post(
+    "/v1/account/closure",
+    status_code=204,
+    summary="Close the account for good",
+    description="Needs a login of the last 10 minutes. Refused with every condition against it: `bound_workspaces`, "
+    "`arrears`, `unsettled_bills`, `recent_credential_change`. The login stops, and what is personal is erased.",
+    responses=problems(*LOGGED_IN, FreshLoginRequired, ClosingRefused, ClosingUndecided),
+)
+async def close_account(caller: Caller, closing: Closing, response: Response) -> None:
+    await closing.close(caller=caller)
+    forget_cookie(response)
 
 
 @account.get(

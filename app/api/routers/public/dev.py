@@ -1,9 +1,10 @@
-"""What was sent, on a development instance only: `serve` does not mount this in production."""
+"""What was sent, and the internal surface's document, on a development instance only."""
 
 import html
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse
 
 from app.api.deps import container_of
@@ -21,7 +22,7 @@ header{{display:flex;gap:1rem;flex-wrap:wrap;color:#5b6675;font-size:13px}} head
 pre{{white-space:pre-wrap;overflow-wrap:anywhere;font:14px/1.5 ui-monospace,monospace;margin:.75rem 0 0}}
 mark{{font-size:1.25rem;font-weight:600;background:#fff3c4;padding:0 .4rem;border-radius:4px}}
 </style></head><body><h1>Messages</h1><p>Codes and notices of this development instance, newest first.
-<a href="/docs">API docs</a></p>{messages}</body></html>"""
+<a href="/docs">API docs</a> · <a href="/internal/docs">Internal API docs</a></p>{messages}</body></html>"""
 _ARTICLE = """<article><header><b>{to}</b><span>{channel}</span><span>{template}</span><span>{sent_at}</span></header>
 {code}<pre>{text}</pre></article>"""
 
@@ -32,6 +33,23 @@ async def list_messages(request: Request) -> Response:
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"items": messages})
     return _page(messages)
+
+
+@router.get("/internal/openapi.json")
+async def get_internal_document(request: Request) -> Response:
+    return JSONResponse(request.app.state.documents()["internal"])
+
+
+@router.get("/internal/docs")
+async def show_internal_docs() -> Response:
+    """Beside `/docs`, with the files that it brought along."""
+    return get_swagger_ui_html(
+        openapi_url="/internal/openapi.json",
+        title="Internal surface",
+        swagger_js_url="/static-offline-docs/swagger-ui-bundle.js",
+        swagger_css_url="/static-offline-docs/swagger-ui.css",
+        swagger_favicon_url="/static-offline-docs/favicon.png",
+    )
 
 
 def _page(messages: list[dict[str, Any]]) -> Response:

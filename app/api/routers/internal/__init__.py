@@ -1,0 +1,6 @@
+"""The surface of the other services of Guance."""
+
+from app.api.routers.internal import accounts, clients, events, sessions, webhooks, workspaces
+
+_MODULES = (clients, accounts, sessions, workspaces, events, webhooks)
+ROUTERS = tuple(router for module in _MODULES for router in module.ROUTERS)

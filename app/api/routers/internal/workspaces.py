@@ -1,0 +1,47 @@
+"""Workspaces: which account pays for each."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from app.api.answers import CALLED_BY_SERVICE, WITH_BODY, problems
+from app.api.routes import Route
+from app.api.schemas.base import WorkspaceId
+from app.api.schemas.directory import WorkspaceIn, WorkspaceOut
+from app.api.service_deps import Workspaces, has
+from app.core.callers import Service
+from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, WorkspaceElsewhere
+from app.core.scopes import Scope
+
+router = APIRouter(tags=["workspaces"], route_class=Route)
+ROUTERS = (router,)
+
+Id = Annotated[WorkspaceId, Path(description="As given by the workspace service.")]
+Caller = Annotated[Service, has(Scope.WORKSPACES)]
+
+
+@router.put(
+    "/internal/v1/workspaces/{id}",
+    status_code=201,
+    summary="Say which account pays for a workspace",
+    description="201 when it is new, 200 when it was known; the same again changes nothing, another name renames it.",
+    responses=problems(*CALLED_BY_SERVICE, *WITH_BODY, NotFound, AccountClosed, WorkspaceElsewhere, WorkspaceDissolved)
+    | {200: {"model": WorkspaceOut, "description": "Known before."}},
+)
+async def put_workspace(
+    id: Id, body: WorkspaceIn, _: Caller, workspaces: Workspaces, response: Response
+) -> WorkspaceOut:
+    workspace = await workspaces.put(workspace_id=id, account_id=body.account_id, site=body.site, name=body.name)
+    response.status_code = 201 if workspace.fresh else 200
+    return WorkspaceOut.model_validate(workspace, from_attributes=True)
+
+
+@router.delete(
+    "/internal/v1/workspaces/{id}",
+    status_code=204,
+    summary="Say that a workspace is dissolved",
+    description="It is final, and the same again changes nothing.",
+    responses=problems(*CALLED_BY_SERVICE, NotFound),
+)
+async def dissolve_workspace(id: Id, _: Caller, workspaces: Workspaces) -> None:
+    await workspaces.dissolve(workspace_id=id)
