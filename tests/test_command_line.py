@@ -48,6 +48,8 @@ def production(development: dict[str, str]) -> dict[str, str]:
     """An environment that production starts with."""
     return development | {
         "GUANCE_ENVIRONMENT": "production",
+        "GUANCE_BILLING": "http",
+        "GUANCE_BILLING_URL": "https://bills.example.com",
         "GUANCE_SECRET_KEY": SECRETS[0],
         "GUANCE_ALLOW_SQLITE": "true",
         "GUANCE_EMAIL_NOTIFIER": "smtp",
@@ -209,8 +211,8 @@ def test_openapi_check_passes_for_what_is_committed_and_fails_for_anything_else(
         return CliRunner().invoke(command_line.app, ["openapi", "--check"]).exit_code
 
     assert check() == 0
-    changed = tmp_path / "public.json"
-    monkeypatch.setattr(command_line, "_DOCUMENT", changed)
+    changed = tmp_path / "internal.json"
+    monkeypatch.setattr(command_line, "_DOCUMENTS", tmp_path)
     assert check() == 1
     assert CliRunner().invoke(command_line.app, ["openapi"]).exit_code == 0
     assert check() == 0

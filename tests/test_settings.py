@@ -35,6 +35,8 @@ PRODUCTION = {
     "GUANCE_SMTP_URL": "smtp://mailer:topsecret@smtp",
     "GUANCE_SMS_NOTIFIER": "http",
     "GUANCE_SMS_HTTP_URL": "https://sms.example.com/topsecret",
+    "GUANCE_BILLING": "http",
+    "GUANCE_BILLING_URL": "https://bills.example.com",
 }
 ALIYUN = {
     "GUANCE_SMS_NOTIFIER": "aliyun",
@@ -110,6 +112,7 @@ def test_production_starts_when_nothing_is_wrong() -> None:
         ("GUANCE_DATABASE_URL", None, "GUANCE_ALLOW_SQLITE=true says that this is meant"),
         ("GUANCE_ISSUER", "http://account.example.com", "GUANCE_ISSUER must be the https URL"),
         ("GUANCE_ISSUER", None, "GUANCE_ISSUER must be the https URL"),
+        ("GUANCE_BILLING", "none", "GUANCE_BILLING=none is for development"),
         ("GUANCE_SPA_URL", "http://billing.example.com", "GUANCE_SPA_URL must be https"),
         ("GUANCE_CODE_LIVE_SECONDS", "60", "GUANCE_CODE_LIVE_SECONDS"),  # a slip of the pen
     ],
@@ -152,13 +155,14 @@ async def test_only_development_shows_metrics_and_messages_on_the_public_port(
 @pytest.mark.parametrize(
     ("chosen", "missing"),
     [({"GUANCE_EMAIL_NOTIFIER": "smtp"}, "GUANCE_SMTP_URL"), ({"GUANCE_SMS_NOTIFIER": "http"}, "GUANCE_SMS_HTTP_URL")]
+    + [({"GUANCE_BILLING": "http"}, "GUANCE_BILLING_URL")]
     + [
         ({other: value for other, value in ALIYUN.items() if other != name}, name)
         for name in ALIYUN
         if name != "GUANCE_SMS_NOTIFIER"
     ],
 )
-def test_a_notifier_without_its_settings_is_refused(chosen: dict[str, str], missing: str) -> None:
+def test_a_choice_without_its_settings_is_refused(chosen: dict[str, str], missing: str) -> None:
     with pytest.raises(ValueError, match=f"needs {missing}"):
         load_from(chosen)
 

@@ -75,6 +75,8 @@ async def read_token_request(request: Request) -> TokenRequest:
     by_header = _basic(request.headers.get("authorization"))
     if by_header and "client_secret" in form:
         raise TokenRefused("invalid_request", "the client authenticates in two ways")
+    if by_header and form.get("client_id", by_header[0]) != by_header[0]:
+        raise TokenRefused("invalid_request", "two clients are named")
     client_id, secret = by_header or (form.get("client_id", ""), form.get("client_secret", ""))
     if not client_id or not secret:
         raise TokenRefused("invalid_client", "the client does not say who it is")

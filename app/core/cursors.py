@@ -5,7 +5,6 @@ from uuid import UUID
 
 from app.core.crypto import Mac, b64, unb64
 
-_POSITION = 8  # bytes
 _TAG = 8  # bytes: a forged cursor would only start a page elsewhere in the reader's own list
 
 
@@ -16,20 +15,18 @@ class Cursors:
     def write(self, listing: str, reader: UUID, last: UUID) -> str:
         return b64(last.bytes + self._mac.of(listing, reader.bytes, last.bytes)[:_TAG])
 
-    def write_position(self, listing: str, position: int) -> str:
-        """For a list that is the same for all readers."""
-        raw = position.to_bytes(_POSITION)
-        return b64(raw + self._mac.of(listing, raw)[:_TAG])
+    def write_place(self, listing: str, place: bytes) -> str:
+        """For a list that is the same for all readers: `place` is the list's own business."""
+        return b64(place + self._mac.of(listing, place)[:_TAG])
 
-    def read_position(self, listing: str, cursor: str) -> int | None:
-        """The position in it; None for a cursor of another list, or one that we never gave."""
+    def read_place(self, listing: str, cursor: str) -> bytes | None:
+        """The place in it; None for a cursor of another list, or one that we never gave."""
         try:
             raw = unb64(cursor)
         except ValueError:
             return None
-        position, tag = raw[:_POSITION], raw[_POSITION:]
-        right = hmac.compare_digest(tag, self._mac.of(listing, position)[:_TAG])
-        return int.from_bytes(position) if right else None
+        place, tag = raw[:-_TAG], raw[-_TAG:]
+        return place if hmac.compare_digest(tag, self._mac.of(listing, place)[:_TAG]) else None
 
     def read(self, listing: str, reader: UUID, cursor: str) -> UUID | None:
         """The id in it; None for a cursor of another list or reader, or one that we never gave."""

@@ -1,6 +1,7 @@
 """Calls to other people's services: clients that keep what they send out of the log, and follow no redirect."""
 
 import logging
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -10,10 +11,11 @@ _CONNECTING = 5.0  # seconds; there may be another address to try
 def quiet_client(timeout: int, *, direct: bool = False) -> httpx.AsyncClient:
     """A client whose requests stay out of the log: httpx writes each URL at INFO, and ours hold numbers and codes.
 
-    `direct`: through no proxy, and no connection is used twice.
+    Nobody's cookies are kept. `direct`: through no proxy, and no connection is used twice.
     """
     logging.getLogger("httpx").addFilter(_only_warnings)
     return httpx.AsyncClient(
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECTING)),
         follow_redirects=False,
         trust_env=not direct,

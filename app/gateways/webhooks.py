@@ -11,7 +11,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from app.core.outgoing import hindrance, quiet_client
-from app.gateways.targets import Address, Target, TargetRefused, Targets
+from app.gateways.targets import Address, Target, TargetRefused, Targets, host_of
 
 CONTENT_TYPE = "application/cloudevents+json"  # CloudEvents HTTP binding §3.2, structured mode
 
@@ -57,6 +57,7 @@ class WebhookGateway:
         return Reply(status, error, round((time.perf_counter() - began) * 1000))
 
     async def close(self) -> None:
+        self._targets.close()
         await self._client.aclose()
 
     async def _attempt(self, url: str, headers: dict[str, str], body: str) -> tuple[int | None, str | None]:
@@ -83,6 +84,6 @@ class WebhookGateway:
             url.copy_with(host=str(address)),  # nothing is resolved again
             content=body,
             headers={**headers, "host": url.netloc.decode("ascii")},
-            extensions={"sni_hostname": url.host},  # whose certificate is asked for and checked
+            extensions={"sni_hostname": host_of(url)},  # whose certificate is asked for and checked
         ) as response:
             return response.status_code  # what else it says is not read

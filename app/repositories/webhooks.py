@@ -1,6 +1,5 @@
 """SQL for webhook endpoints, and for what is on its way to them."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -193,16 +192,21 @@ class WebhookRepository(Repository):
         )
         return sorted(found, key=lambda delivery: delivery.position)
 
-    async def settle(self, delivery: WebhookDelivery, values: Mapping[str, object]) -> bool:
-        """Write how the attempt ended; False when another one was made or asked for meanwhile."""
-        statement = update(WebhookDelivery).where(
-            WebhookDelivery.endpoint_id == delivery.endpoint_id,
-            WebhookDelivery.position == delivery.position,
-            WebhookDelivery.state == DeliveryState.PENDING,
-            WebhookDelivery.attempts == delivery.attempts,
-            WebhookDelivery.due_at == delivery.due_at,
+    async def served(self, endpoint_id: UUID, *, held_until: datetime) -> WebhookEndpoint | None:
+        """As it is now; None when the lease was lost or the endpoint is not active any more."""
+        statement = select(WebhookEndpoint).where(
+            WebhookEndpoint.id == endpoint_id,
+            WebhookEndpoint.leased_until == held_until,
+            WebhookEndpoint.status == EndpointStatus.ACTIVE,
         )
-        return await self._changed(statement.values(attempts=delivery.attempts + 1, **values)) == 1
+        return await self._session.scalar(statement)
+
+    async def delivery(self, delivery: WebhookDelivery) -> WebhookDelivery | None:
+        """As it is now, held; None when it was deleted."""
+        statement = select(WebhookDelivery).where(
+            WebhookDelivery.endpoint_id == delivery.endpoint_id, WebhookDelivery.position == delivery.position
+        )
+        return await self._session.scalar(statement.with_for_update())
 
     async def note_success(self, endpoint_id: UUID) -> None:
         statement = update(WebhookEndpoint).where(

@@ -1,5 +1,6 @@
 """Service clients, made on the command line; their tokens come by OAuth 2.0 client credentials (RFC 6749 §4.4)."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from app.repositories.unit_of_work import UnitOfWork, Work, retried
 
 _SECRETS = 2  # alive at a time: one in use, one to replace it
 _GRANT = "client_credentials"
+_SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,10 @@ class ClientService:
             raise TokenRefused("invalid_client", "unknown client, wrong secret, or the client is disabled")
         if grant_type != _GRANT:
             raise TokenRefused("unsupported_grant_type", f"the grant type here is {_GRANT}")
+        if scope is not None and not _SCOPES.fullmatch(scope):
+            raise TokenRefused("invalid_scope", "the scope is malformed")
         client, secret_id = found
-        scopes = sorted(set(scope.split())) if scope else client.scopes
+        scopes = sorted(set(scope.split(" "))) if scope else client.scopes
         if refused := sorted(set(scopes) - set(client.scopes)):
             raise TokenRefused("invalid_scope", f"the client does not have: {' '.join(refused)}")
         token = self.tokens.sign_service(client_id=client.id, secret_id=secret_id, scopes=scopes)

@@ -1,6 +1,7 @@
 """Accounts as other services see them: making one, reading one, finding one, looking up many."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -99,7 +100,7 @@ class DirectoryService:
 
     async def find(self, *, service: Service, kind: Kind, text: str) -> DirectoryEntry:
         """Who has the username, email or phone; raises NotFound and ClientDisabled."""
-        typed = read_identifier(text, region=self._region)
+        typed = read_identifier(_with_plus(text) if kind is Kind.PHONE else text, region=self._region)
         identifier = typed if typed.kind == kind else Identifier(kind, text)  # nobody's
         async with self.uow.reading() as uow:
             rows = await uow.directory.by_identifier(service, identifier)
@@ -154,6 +155,11 @@ def entry(row: Any, service: Service) -> DirectoryEntry:
         members["phone"] = masking.contact(members["phone"])
         members["contact_name"] = masking.name(members["contact_name"])
     return DirectoryEntry(**members)
+
+
+def _with_plus(phone: str) -> str:
+    """A `+` that was not encoded in a query string arrives as a blank."""
+    return re.sub(r"^ +(?=[1-9])", "+", phone)
 
 
 def _only(rows: Sequence[Any], service: Service) -> DirectoryEntry:

@@ -44,11 +44,33 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far somebody has read: a position, and a mark of the event that was there.
+
+    The mark tells when a database that was set back (a backup, a standby that lagged) gave the position anew.
+    """
+
+    position: int
+    mark: bytes = bytes(8)
+
+    def __bytes__(self) -> bytes:
+        return self.position.to_bytes(8) + self.mark
+
+    @classmethod
+    def of(cls, raw: bytes) -> "Place":
+        return cls(int.from_bytes(raw[:8]), raw[8:])
+
+    @classmethod
+    def at(cls, event: Any) -> "Place":
+        return cls(event.position, event.id.bytes[8:])
+
+
+@dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Events in the order of their positions; `position` is where to go on."""
+    """Events in the order of their positions; `end` is where to go on."""
 
     events: list[Envelope]
-    position: int
+    end: Place
 
 
 def publish(uow: Work, kind: EventType, account_id: UUID, **data: object) -> None:
@@ -82,7 +104,7 @@ class Events:
                 return 0
         return await self._place()
 
-    async def read(self, *, after: int | None, limit: int, wait: float) -> FeedPage:
+    async def read(self, *, after: Place | None, limit: int, wait: float) -> FeedPage:
         """The events behind a position (None: from the oldest kept); waits for one up to `wait` seconds.
 
         Raises CursorExpired when events behind the position were deleted already, or when it was given before the
@@ -115,20 +137,28 @@ class Events:
             data=row.data,
         )
 
-    async def _page(self, after: int | None, limit: int) -> FeedPage:
-        start = after or 0
-        async with self.uow.reading() as uow:
-            rows = await uow.events.page(start, limit)
-        if len(rows) < limit and await self.place():
-            async with self.uow.reading() as uow:
-                rows = await uow.events.page(start, limit)
+    async def _page(self, after: Place | None, limit: int) -> FeedPage:
+        start = after or Place(0)
+        rows = await self._rows(start, limit)
+        if len(rows) <= limit and await self.place():
+            rows = await self._rows(start, limit)
         # Asked after the reading: what was deleted before it can only be counted as such now.
         async with self.uow.reading() as uow:
             head = await uow.events.head()
-        if after is not None and not head.forgotten <= after <= head.last:
+        if after is not None and not head.forgotten <= after.position <= head.last:
             raise CursorExpired
-        end = rows[-1].position if rows else max(start, head.forgotten)
-        return FeedPage([self.envelope(row) for row in rows], end)
+        if start.position > head.forgotten:
+            first, *rows = rows or [None]
+            if first is None or Place.at(first) != start:
+                raise CursorExpired
+        rows = rows[:limit]
+        nothing = start if start.position >= head.forgotten else Place(head.forgotten)
+        return FeedPage([self.envelope(row) for row in rows], Place.at(rows[-1]) if rows else nothing)
+
+    async def _rows(self, start: Place, limit: int) -> list[Any]:
+        """What is at the place, and behind it."""
+        async with self.uow.reading() as uow:
+            return await uow.events.page(start.position - 1, limit + 1)
 
     @retried
     async def _place(self) -> int:

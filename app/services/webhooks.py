@@ -1,6 +1,7 @@
 """Webhook endpoints: where a service wants the events of the feed sent to. Delivering them is the worker's."""
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from uuid import UUID
 from app.core import ids
 from app.core.callers import Service
 from app.core.clock import now
-from app.core.crypto import Seal
+from app.core.crypto import Seal, Unreadable
 from app.core.errors import Invalid, NotFound, TooManyEndpoints
 from app.gateways.targets import TargetRefused
 from app.gateways.webhooks import WebhookGateway
@@ -85,11 +86,15 @@ class EndpointSecrets:
         return secret, self._seal.close(secret.encode(), bound=_place(endpoint_id))
 
     def in_force(self, endpoint: WebhookEndpoint) -> list[str]:
-        """The newest first. Raises Unreadable for what another GUANCE_SECRET_KEY has sealed."""
-        sealed = [endpoint.secret]
+        """The newest first. Raises Unreadable when another GUANCE_SECRET_KEY has sealed it: rotating mends that."""
+        secrets = [self._open(endpoint, endpoint.secret)]
         if endpoint.previous_secret and endpoint.previous_until and endpoint.previous_until > now():
-            sealed.append(endpoint.previous_secret)
-        return [self._seal.open(one, bound=_place(endpoint.id)).decode() for one in sealed]
+            with contextlib.suppress(Unreadable):
+                secrets.append(self._open(endpoint, endpoint.previous_secret))
+        return secrets
+
+    def _open(self, endpoint: WebhookEndpoint, sealed: bytes) -> str:
+        return self._seal.open(sealed, bound=_place(endpoint.id)).decode()
 
 
 class WebhookService:
@@ -199,6 +204,7 @@ class WebhookService:
         endpoint_id = ids.new()
         secret, sealed = self.secrets.mint(endpoint_id)
         async with self.uow() as uow:
+            await uow.clients.hold(service.client_id)  # one at a time counts
             if await uow.webhooks.count(service.client_id) >= _MOST:
                 raise TooManyEndpoints
             endpoint = WebhookEndpoint(

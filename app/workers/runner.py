@@ -24,7 +24,7 @@ class Runner:
     ) -> None:
         self._outboxes = outboxes
         self._webhooks = webhooks
-        self._upkeep = upkeep
+        self.upkeep = upkeep
         self._poll = poll_seconds
         self._stopping = asyncio.Event()
         self._new_messages = [asyncio.Event() for _ in outboxes]
@@ -48,9 +48,9 @@ class Runner:
         loops += [
             self._loop(self._spread, self._poll, self._new_events),
             self._loop(self._webhooks.deliver_due, self._poll, self._new_deliveries),
-            self._loop(self._upkeep.apply_due_changes, _CHANGES_EVERY),
-            self._loop(self._upkeep.measure, _MEASURE_EVERY),
-            self._loop(self._upkeep.forget, _FORGET_EVERY),
+            self._loop(self.upkeep.apply_due_changes, _CHANGES_EVERY),
+            self._loop(self.upkeep.measure, _MEASURE_EVERY),
+            self._loop(self.upkeep.forget, _FORGET_EVERY),
         ]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 

@@ -116,9 +116,8 @@ class WebhookWorker:
         current: WebhookEndpoint | None = endpoint
         try:
             while current is not None and not self._stopping and await self._batch(current):
-                current = await self._renew(current)
-            if current is not None:
-                await self._release(current)
+                endpoint, current = current, await self._renew(current)
+            await self._release(current or endpoint)
         except Unavailable:
             log.warning("webhooks_wait", endpoint=_shown(endpoint), why="database unavailable")
         except Exception:
@@ -133,27 +132,32 @@ class WebhookWorker:
         pairs = sorted(
             ((events[one.position], one) for one in due if one.position in events), key=lambda pair: pair[0].subject
         )
-        room, paused = asyncio.Semaphore(_AT_ONCE), asyncio.Event()
+        room = asyncio.Semaphore(_AT_ONCE)
         groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].subject)]
-        await asyncio.gather(*(self._in_order(endpoint, group, room, paused) for group in groups))
+        await asyncio.gather(*(self._in_order(endpoint, group, room) for group in groups))
         return len(due)
 
     async def _in_order(
-        self,
-        endpoint: WebhookEndpoint,
-        pairs: Sequence[tuple[Any, WebhookDelivery]],
-        room: asyncio.Semaphore,
-        paused: asyncio.Event,
+        self, endpoint: WebhookEndpoint, pairs: Sequence[tuple[Any, WebhookDelivery]], room: asyncio.Semaphore
     ) -> None:
         for event, delivery in pairs:
             async with room:
-                # No attempt may outlast the lease: the next worker would make it as well.
-                late = now() + self._schedule.timeout > (endpoint.leased_until or now())
-                if late or self._stopping or paused.is_set():
+                current = await self._current(endpoint)
+                if current is None or self._stopping:
                     return
-                reply = await self._send(endpoint, event)
-                if await self._settle(endpoint, event, delivery, reply):
-                    paused.set()
+                reply = await self._send(current, event)
+                await self._settle(current, event, delivery, reply)
+
+    async def _current(self, endpoint: WebhookEndpoint) -> WebhookEndpoint | None:
+        """As its owner wants it now; None when nothing more may be sent under this lease.
+
+        No attempt may outlast the lease: the next worker would make it as well.
+        """
+        assert endpoint.leased_until is not None  # noqa: S101 - we hold it
+        if now() + self._schedule.timeout > endpoint.leased_until:
+            return None
+        async with self.uow.reading() as uow:
+            return await uow.webhooks.served(endpoint.id, held_until=endpoint.leased_until)
 
     async def _send(self, endpoint: WebhookEndpoint, event: Any) -> Reply:
         try:
@@ -170,17 +174,18 @@ class WebhookWorker:
             )
 
     @retried
-    async def _settle(self, endpoint: WebhookEndpoint, event: Any, delivery: WebhookDelivery, reply: Reply) -> bool:
-        """Write down how it ended; whether the endpoint was paused for it."""
+    async def _settle(self, endpoint: WebhookEndpoint, event: Any, delivery: WebhookDelivery, reply: Reply) -> None:
         at = now()
         async with self.uow() as uow:
             paused = None if reply.taken else await self._failed(uow, endpoint, reply, at)
             if reply.taken:
                 await uow.webhooks.note_success(endpoint.id)
             outcome, next_at = self._outcome(delivery, reply, at, paused=paused is not None)
-            settled = await uow.webhooks.settle(delivery, _values(outcome, next_at, at))
-            if settled:
+            current = await uow.webhooks.delivery(delivery)
+            if current is not None:
                 uow.webhooks.add(_attempt(delivery, reply, outcome, next_at, at))
+                if _is_same(current, delivery):
+                    _write(current, outcome, next_at, at)
         WEBHOOKS.labels(outcome).inc()
         log.info(
             "webhook_settled",
@@ -193,7 +198,6 @@ class WebhookWorker:
         )
         if paused:
             log.warning("webhook_endpoint_paused", endpoint=_shown(endpoint), reason=paused)
-        return paused is not None
 
     def _outcome(
         self, delivery: WebhookDelivery, reply: Reply, at: datetime, *, paused: bool
@@ -233,11 +237,22 @@ class WebhookWorker:
             await uow.webhooks.release(endpoint.id, held_until=endpoint.leased_until)
 
 
-def _values(outcome: Outcome, next_at: datetime | None, at: datetime) -> dict[str, object]:
+def _is_same(current: WebhookDelivery, delivery: WebhookDelivery) -> bool:
+    """Whether nobody has asked for it anew since it was read."""
+    return (current.state, current.attempts, current.due_at) == (
+        DeliveryState.PENDING,
+        delivery.attempts,
+        delivery.due_at,
+    )
+
+
+def _write(delivery: WebhookDelivery, outcome: Outcome, next_at: datetime | None, at: datetime) -> None:
+    delivery.attempts += 1
     if next_at is not None:
-        return {"due_at": next_at}
-    delivered = outcome is Outcome.DELIVERED
-    return {"state": DeliveryState.DELIVERED if delivered else DeliveryState.FAILED, "finished_at": at}
+        delivery.due_at = next_at
+        return
+    delivery.state = DeliveryState.DELIVERED if outcome is Outcome.DELIVERED else DeliveryState.FAILED
+    delivery.finished_at = at
 
 
 def _attempt(

@@ -15,6 +15,8 @@ from tests.support.api import Api, running
 
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
+    "billing": "http",
+    "billing_url": "https://bills.example.com",
     "secret_key": "a secret of at least thirty-two characters",
     "allow_sqlite": True,
     "issuer": "https://accounts.example.com",

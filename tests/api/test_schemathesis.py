@@ -60,6 +60,7 @@ BEYOND_THE_SCHEMA = {
     "unknown_time_zone",
 }
 ENDS_A_SESSION = {"end_current_session", "end_session"}
+ENDS_THE_ACCOUNT = "close_account"
 
 
 Case = schemathesis.Case[Any]
@@ -67,22 +68,29 @@ Case = schemathesis.Case[Any]
 
 @dataclass(frozen=True)
 class Served:
-    """The service on a port, and somebody who has an account."""
+    """The service on a port, somebody who has an account, and one to close."""
 
     url: str
     username: str
     token: str
+    spare: str
 
-    def log_in(self) -> str:
-        body = {"method": "password", "identifier": self.username, "password": PASSWORD}
-        answer = requests.post(f"{self.url}/v1/sessions", json=body, timeout=10)
-        return str(answer.json()["access_token"])
+    def token_for(self, operation: str) -> str:
+        if operation == ENDS_THE_ACCOUNT:
+            return self.spare
+        return _log_in(self.url, self.username) if operation in ENDS_A_SESSION else self.token
+
+
+def _log_in(url: str, username: str) -> str:
+    body = {"method": "password", "identifier": username, "password": PASSWORD}
+    answer = requests.post(f"{url}/v1/sessions", json=body, timeout=10)
+    return str(answer.json()["access_token"])
 
 
 @pytest.fixture(scope="module")
 def served(postgres_database: str) -> Iterator[Served]:
     username = "somebody"
-    asyncio.run(_register(postgres_database, username))
+    asyncio.run(_register(postgres_database, username, "spare"))
     app = create_app(Settings(**{"database_url": postgres_database, **SETTINGS}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
@@ -93,15 +101,16 @@ def served(postgres_database: str) -> Iterator[Served]:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        yield Served(url, username, Served(url, username, "").log_in())
+        yield Served(url, username, _log_in(url, username), _log_in(url, "spare"))
     finally:
         server.should_exit = True
         thread.join()
 
 
-async def _register(database: str, username: str) -> None:
+async def _register(database: str, *usernames: str) -> None:
     async with running(database) as api:
-        await api.register(username=username)
+        for username in usernames:
+            await api.register(username=username)
 
 
 def takes_what_the_schema_allows(
@@ -125,6 +134,6 @@ def test_without_a_login(case: Case, served: Served) -> None:
 
 @SCHEMA.parametrize()
 def test_with_a_login(case: Case, served: Served) -> None:
-    token = served.log_in() if case.operation.definition.raw["operationId"] in ENDS_A_SESSION else served.token
+    token = served.token_for(case.operation.definition.raw["operationId"])
     headers = {"Authorization": f"Bearer {token}"}
     case.call_and_validate(base_url=served.url, headers=headers, additional_checks=CHECKS)

@@ -63,7 +63,7 @@ async def client(api: Api, *scopes: Scope, name: str | None = None) -> ServiceCl
 
 def staff(actor: str = "han.meimei", reason: str = "Ticket 4711") -> dict[str, str | bytes]:
     """The headers with which a staff tool says who and why."""
-    return {"X-Actor": actor.encode(), "X-Reason": reason.encode()}  # type: ignore[dict-item]
+    return {"X-Actor": actor.encode(), "X-Reason": reason.encode()}
 
 
 async def spread(api: Api) -> None:

@@ -152,8 +152,11 @@ async def _count(api: Api, table: type[Base]) -> int:
 
 def test_every_table_is_either_forgotten_by_the_clock_or_lives_with_the_account() -> None:
     forgotten = {table.__tablename__ for table in TABLES}
+    events = {"events", "event_head", "webhook_deliveries", "webhook_attempts"}  # test_event_retention, test_webhooks
+    kept = {"signing_keys", "service_clients", "client_secrets", "webhook_endpoints"}  # until somebody removes them
+    of_accounts = {"accounts", "activity", "account_references", "workspaces"}
 
-    assert forgotten | {"accounts", "activity", "signing_keys"} == set(METADATA.tables)
+    assert forgotten | events | kept | of_accounts == set(METADATA.tables)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.__tablename__))

@@ -26,6 +26,7 @@ from app.core.passwords import prepare
 # Control, surrogate, private and unassigned characters, and those that turn the direction of what follows: they
 # break databases (NUL, surrogates) or deceive readers (Unicode TR 36 §2, bidirectional overrides).
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Co", "Cn"}
+_UNSEEN = {"Cf", "Zs", "Zl", "Zp"}  # of nothing else a name cannot be; within a word they have their place
 _BIDI = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SHORTEST_PASSWORD, _LONGEST_PASSWORD = 8, 128  # characters, NIST SP 800-63B-4 §3.1.1.2
 
@@ -53,7 +54,7 @@ def _readable(*, lines: bool) -> AfterValidator:
         for letter in text:
             if unicodedata.category(letter) in _FORBIDDEN_CATEGORIES and not (lines and letter in "\n\t"):
                 raise _refuse("forbidden_character")
-        if _BIDI.search(text):
+        if _BIDI.search(text) or (text.strip() and all(unicodedata.category(letter) in _UNSEEN for letter in text)):
             raise _refuse("forbidden_character")
         return unicodedata.normalize("NFC", text.strip())
 
@@ -163,6 +164,7 @@ Email = Annotated[
 ]
 Phone = Annotated[str, _bounds(4, 32), AfterValidator(_typed)]
 Identifier = Annotated[str, _bounds(1, 254), AfterValidator(_typed)]
+Typed = Annotated[str, Field(min_length=1, max_length=254), AfterValidator(_typed)]
 Contact = Annotated[str, _bounds(3, 254), AfterValidator(_typed)]
 Code = Annotated[str, Field(pattern=r"^[0-9]{6}$"), BeforeValidator(_digits)]
 NewPassword = Annotated[

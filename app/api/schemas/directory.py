@@ -73,8 +73,9 @@ class NewAccountIn(In):
     password: NewPassword | None = Field(None, description="8–128 characters.")
     password_hash: Annotated[str, Field(max_length=256)] | None = Field(
         None,
-        description="Instead of the password: an argon2id hash in PHC form (at most 256 MiB, 1 GiB of memory times "
-        "passes) or a bcrypt one (cost at most 13). It is replaced by one of ours at the next login.",
+        description="Instead of the password: an argon2id hash in PHC form (at most 128 MiB, and 256 MiB of memory "
+        "times passes) or a bcrypt one (cost at most 13). At the next login one of ours takes its place, unless it is "
+        "stronger.",
     )
     company_name: CompanyName = Field(description="2–128 characters.")
     industry: Industry | None = Field(None, description="A code of `GET /v1/industries`.")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from app.api.answers import CALLED_BY_SERVICE, WITH_BODY, problems
 from app.api.routes import IdempotentRoute, Route
 from app.api.schemas.activity import AuditEntryOut, AuditOut
-from app.api.schemas.base import AccountPath, Identifier
+from app.api.schemas.base import AccountPath, Typed
 from app.api.schemas.directory import (
     ArbitrarySettlementIn,
     DirectoryEntryOut,
@@ -44,7 +44,7 @@ ROUTERS = (router, looking, staff)
 _PROFILE = {"company_name", "industry", "region", "company_description", "contact_name", "locale"}
 _OWN = {"username", "email", "phone", "password_hash", "reference", "time_zone"}
 AccountId = Annotated[AccountPath, Path(description="`id` of the account.")]
-Wanted = Annotated[Identifier | None, Query(description="Exactly one of the three.", examples=[None])]
+Wanted = Annotated[Typed | None, Query(description="Exactly one of the three.", examples=[None])]
 
 
 @router.post(

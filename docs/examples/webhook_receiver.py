@@ -1,0 +1,30 @@
+"""A receiver of webhooks: checks the signature, drops repeats, answers 204. `webhook_receiver.py PORT SECRET`."""
+
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+seen: set[str] = set()  # of a real receiver: a unique column, in the transaction of what it does with the event
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        try:
+            event = Webhook(sys.argv[2]).verify(body, dict(self.headers))
+        except WebhookVerificationError as error:
+            self.send_error(401, str(error))
+            return
+        if event["id"] not in seen:
+            seen.add(event["id"])
+            sys.stdout.write(f"{event['type']} {event['subject']} {event['data']}\n")
+            sys.stdout.flush()
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what arrives is printed above."""
+
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver).serve_forever()
