@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from app.api.answers import problems, together
 from app.api.deps import caller_of, container_of, count_request, holder
 from app.api.errors import problem
-from app.api.service_deps import named_service, service_of
+from app.api.service_deps import named_service, require_scopes, service_of
 from app.core.errors import (
     AppError,
     FieldProblem,
@@ -91,12 +91,13 @@ class IdempotentRoute(Route):
 
         Whose key it is.
         """
-        if _asks(self.dependant, holder):
+        if _part(self.dependant, holder):
             caller = await caller_of(request)
             await container_of(request).sessions.require_live(caller=caller)
             return caller.account_id.hex
-        if _asks(self.dependant, named_service):
+        if asked := _part(self.dependant, named_service):
             service = await service_of(request)
+            require_scopes(service, [*(asked.parent_oauth_scopes or []), *(asked.own_oauth_scopes or [])])
             await container_of(request).clients.require_live(service=service)
             return service.client_id.hex
         await count_request(request)
@@ -129,9 +130,10 @@ async def _run(request: Request, handle: Handler) -> Response:
         return problem(error, request.headers, request.state.trace_id)
 
 
-def _asks(dependant: Dependant, who: Callable[..., Any]) -> bool:
-    """Whether a route asks who calls, in this way."""
-    return any(part.call is who or _asks(part, who) for part in dependant.dependencies)
+def _part(dependant: Dependant, who: Callable[..., Any]) -> Dependant | None:
+    """The part of a route that asks who calls in this way, if it does."""
+    parts = (part if part.call is who else _part(part, who) for part in dependant.dependencies)
+    return next((part for part in parts if part), None)
 
 
 def _has_body(request: Request) -> bool:

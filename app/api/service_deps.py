@@ -1,5 +1,6 @@
 """Which service calls, with which scopes, for whom, and what a handler of the internal surface is given."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
@@ -45,10 +46,15 @@ async def named_service(
 ) -> ServiceOf:
     """Raises InsufficientScope as well."""
     service = await service_of(request)
-    for scope in scopes.scopes:
+    require_scopes(service, scopes.scopes)
+    return service
+
+
+def require_scopes(service: ServiceOf, scopes: Iterable[str]) -> None:
+    """Raises InsufficientScope."""
+    for scope in scopes:
         if scope not in service.scopes:
             raise InsufficientScope(scope)
-    return service
 
 
 async def _live_service(request: Request, service: Annotated[ServiceOf, Depends(named_service)]) -> ServiceOf:

@@ -214,11 +214,11 @@ class WebhookRepository(Repository):
         )
         await self._changed(statement.values(failing_since=None))
 
-    async def note_failure(self, endpoint_id: UUID, at: datetime) -> WebhookEndpoint | None:
-        """The endpoint, held, with the time since when it fails; None when it was deleted."""
+    async def note_failure(self, endpoint: WebhookEndpoint, at: datetime) -> WebhookEndpoint | None:
+        """The endpoint, held, with the time since when it fails; None when it was deleted or has another URL now."""
         return await self._session.scalar(
             update(WebhookEndpoint)
-            .where(WebhookEndpoint.id == endpoint_id)
+            .where(WebhookEndpoint.id == endpoint.id, WebhookEndpoint.url == endpoint.url)
             .values(failing_since=func.coalesce(WebhookEndpoint.failing_since, at))
             .returning(WebhookEndpoint)
             .execution_options(populate_existing=True)

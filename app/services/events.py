@@ -147,11 +147,10 @@ class Events:
             head = await uow.events.head()
         if after is not None and not head.forgotten <= after.position <= head.last:
             raise CursorExpired
-        if start.position > head.forgotten:
-            first, *rows = rows or [None]
-            if first is None or Place.at(first) != start:
-                raise CursorExpired
-        rows = rows[:limit]
+        at = rows[0] if rows and rows[0].position == start.position else None
+        if (at is None and start.position > head.forgotten) or (at is not None and Place.at(at) != start):
+            raise CursorExpired
+        rows = (rows if at is None else rows[1:])[:limit]
         nothing = start if start.position >= head.forgotten else Place(head.forgotten)
         return FeedPage([self.envelope(row) for row in rows], Place.at(rows[-1]) if rows else nothing)
 

@@ -224,6 +224,8 @@ class WebhookService:
     async def _replace(self, service: Service, endpoint_id: UUID, wish: Wish) -> EndpointView:
         async with self.uow() as uow:
             endpoint = await _held(uow, service, endpoint_id)
+            if endpoint.url != wish.url:
+                endpoint.failing_since = None
             for name, value in _members(wish).items():
                 setattr(endpoint, name, value)
             endpoint.updated_at = now()

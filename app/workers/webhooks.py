@@ -175,12 +175,16 @@ class WebhookWorker:
 
     @retried
     async def _settle(self, endpoint: WebhookEndpoint, event: Any, delivery: WebhookDelivery, reply: Reply) -> None:
-        at = now()
+        at, paused = now(), None
         async with self.uow() as uow:
-            paused = None if reply.taken else await self._failed(uow, endpoint, reply, at)
             if reply.taken:
                 await uow.webhooks.note_success(endpoint.id)
-            outcome, next_at = self._outcome(delivery, reply, at, paused=paused is not None)
+                outcome, next_at = Outcome.DELIVERED, None
+            else:
+                judged = await uow.webhooks.note_failure(endpoint, at)
+                paused = self._pause(uow, judged, reply, at) if judged else None
+                waits = judged is None or judged.status != EndpointStatus.ACTIVE
+                outcome, next_at = self._outcome(delivery, at, waits=waits)
             current = await uow.webhooks.delivery(delivery)
             if current is not None:
                 uow.webhooks.add(_attempt(delivery, reply, outcome, next_at, at))
@@ -199,27 +203,18 @@ class WebhookWorker:
         if paused:
             log.warning("webhook_endpoint_paused", endpoint=_shown(endpoint), reason=paused)
 
-    def _outcome(
-        self, delivery: WebhookDelivery, reply: Reply, at: datetime, *, paused: bool
-    ) -> tuple[Outcome, datetime | None]:
-        """A paused endpoint loses nothing: its delivery waits for the resumption."""
-        if reply.taken:
-            return Outcome.DELIVERED, None
-        next_at = self._schedule.next_at(delivery.attempts + 1, at)
-        if paused:
-            return Outcome.RETRYING, next_at or at
-        return (Outcome.RETRYING, next_at) if next_at else (Outcome.FAILED, None)
+    def _outcome(self, delivery: WebhookDelivery, at: datetime, *, waits: bool) -> tuple[Outcome, datetime | None]:
+        """Of a failure. An endpoint that is paused, or has another URL now, loses nothing: its delivery `waits`."""
+        next_at = self._schedule.next_at(delivery.attempts + 1, at) or (at if waits else None)
+        return (Outcome.RETRYING if next_at else Outcome.FAILED), next_at
 
-    async def _failed(self, uow: Work, endpoint: WebhookEndpoint, reply: Reply, at: datetime) -> PauseReason | None:
-        """Note it; pause an endpoint that is gone, or that took nothing for too long, and tell of it."""
-        current = await uow.webhooks.note_failure(endpoint.id, at)
-        if current is None or current.status != EndpointStatus.ACTIVE:
-            return None
-        long_since = current.failing_since is not None and at - current.failing_since >= self._schedule.patience
-        if reply.status != _GONE and not long_since:
+    def _pause(self, uow: Work, endpoint: WebhookEndpoint, reply: Reply, at: datetime) -> PauseReason | None:
+        """Pause an endpoint that is gone, or that took nothing for too long, and tell of it."""
+        long_since = endpoint.failing_since is not None and at - endpoint.failing_since >= self._schedule.patience
+        if endpoint.status != EndpointStatus.ACTIVE or not (reply.status == _GONE or long_since):
             return None
         reason = PauseReason.GONE if reply.status == _GONE else PauseReason.FAILING
-        current.status, current.pause_reason, current.paused_at = EndpointStatus.PAUSED, reason, at
+        endpoint.status, endpoint.pause_reason, endpoint.paused_at = EndpointStatus.PAUSED, reason, at
         subject = _shown(endpoint)
         data = {"endpoint_id": subject, "reason": reason}
         uow.events.add(Event(id=ids.new(), type=EventType.ENDPOINT_PAUSED, subject=subject, data=data))

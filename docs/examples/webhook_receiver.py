@@ -1,4 +1,4 @@
-"""A receiver of webhooks: checks the signature, drops repeats, answers 204. `webhook_receiver.py PORT SECRET`."""
+"""A receiver of webhooks: checks the signature, drops repeats, answers 204. `webhook_receiver.py HOST:PORT SECRET`."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -27,4 +27,5 @@ class Receiver(BaseHTTPRequestHandler):
         """Nothing: what arrives is printed above."""
 
 
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver).serve_forever()
+host, _, port = sys.argv[1].partition(":")
+HTTPServer((host, int(port)), Receiver).serve_forever()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,20 +18,27 @@ import httpx
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 SHOWN_AT = "127.0.0.1:8000"
+SHOWN_RECEIVER = "127.0.0.1:8001"  # of webhooks
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _END = "-- end of answer --"
 # Shortened where shown.
 _TOKENS = [
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "eyJhbGciOiJFUzI1NiIs…"),
     (re.compile(r'"refresh_token":"[\w-]{40,}"'), '"refresh_token":"AaIIcNwn…"'),
+    (re.compile(r"client_secret: [\w-]{40,}"), "client_secret: 9joxp0XE…"),
+    (re.compile(r'"ticket":"[\w-]{40,}"'), '"ticket":"Zq3vK8nY…"'),
+    (re.compile(r"whsec_[\w+/=]{40,}"), "whsec_C2FVsBQI…"),
 ]
 # What differs from run to run, and what every run has in its place.
 _VOLATILE = [
     *_TOKENS,
-    (re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg)_[0-9a-f]{32}"), r"\1_<id>"),
+    (re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg|clnt|scrt|evnt|whep|what)_[0-9a-f]{32}"), r"\1_<id>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<time>"),
     (re.compile(r'"request_id":"[0-9a-f]{32}"'), '"request_id":"<id>"'),
     (re.compile(r'"trace_id": ?"[0-9a-f]{32}"'), '"trace_id":"<id>"'),
+    (re.compile(r'"sequence":"\d{20}"'), '"sequence":"<position>"'),
+    (re.compile(r'"next_cursor":"[\w-]{20,}"'), '"next_cursor":"<cursor>"'),
+    (re.compile(r'"milliseconds":\d+'), '"milliseconds":<few>'),
     (re.compile(r'"user_agent":"[^"]*"'), '"user_agent":"<agent>"'),
     (re.compile(r"^\d{6}$", re.MULTILINE), "<code>"),
 ]
@@ -46,14 +53,21 @@ def normalised(text: str) -> str:
 
 def replayed(text: str) -> str:
     """The document with each `$ command` of its console blocks followed by what it answers now."""
+    receiver = f"127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as address, _shell(Path(folder)) as shell:
-        return _BLOCK.sub(lambda block: f"```console\n{_session(shell, block[1], address)}```", text)
+        places = {SHOWN_AT: address, SHOWN_RECEIVER: receiver}
+        return _BLOCK.sub(lambda block: f"```console\n{_session(shell, block[1], places)}```", text)
 
 
-def _session(shell: "subprocess.Popen[str]", block: str, address: str) -> str:
+def _session(shell: "subprocess.Popen[str]", block: str, places: Mapping[str, str]) -> str:
     shown = []
     for command in _commands(block):
-        answer = _ask(shell, command.replace(SHOWN_AT, address)).replace(address, SHOWN_AT)
+        asked = command
+        for place, actual in places.items():
+            asked = asked.replace(place, actual)
+        answer = _ask(shell, asked)
+        for place, actual in places.items():
+            answer = answer.replace(actual, place)
         answer = "".join(f"{line.rstrip()}\n" for line in answer.splitlines())
         for pattern, stand_in in _TOKENS:
             answer = pattern.sub(stand_in, answer)
@@ -95,27 +109,45 @@ def _shell(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     python = folder / "python3"
     python.symlink_to(sys.executable)
-    env = {"PATH": f"{folder}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    env = {"PATH": f"{folder}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **_environment(folder)}
     shell = subprocess.Popen(
-        ["/bin/bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
+        ["/bin/bash"],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         yield shell
     finally:
-        shell.kill()
+        os.killpg(shell.pid, signal.SIGKILL)  # with what it left in the background
         shell.communicate()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        "GUANCE_DATABASE_URL": f"sqlite:///{folder}/app.db",
+        "GUANCE_DEV_MESSAGES_FILE": f"{folder}/messages.jsonl",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
 def _server(folder: Path) -> Iterator[str]:
     """A development server as `make run` starts it, on a port and a database of its own; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     env = {
         "PATH": os.environ["PATH"],
-        "GUANCE_DATABASE_URL": f"sqlite:///{folder}/app.db",
-        "GUANCE_DEV_MESSAGES_FILE": f"{folder}/messages.jsonl",
+        "GUANCE_WEBHOOK_ALLOWED_NETWORKS": '["127.0.0.0/8"]',  # as the README has it
+        **_environment(folder),
     }
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(

@@ -105,6 +105,7 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     most_at_once: int = 0
+    called: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     @property
@@ -123,16 +124,17 @@ class Receiver:
         self.most_at_once = max(self.most_at_once, len(self._tasks))
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self.received.append(await _read(reader))
+            self.called.set()
             await self.behave(self.received[-1], writer)
             await writer.drain()
         self._tasks.discard(task)
         writer.close()
 
     async def stop(self) -> None:
-        for task in list(self._tasks):
+        left = list(self._tasks)
+        for task in left:
             task.cancel()
-        while self._tasks:
-            await asyncio.sleep(0)
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 @asynccontextmanager

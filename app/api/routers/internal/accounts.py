@@ -26,6 +26,7 @@ from app.core.errors import (
     EmailTaken,
     FieldProblem,
     Invalid,
+    MethodNotAllowed,
     NotFound,
     PasswordRefused,
     PhoneTaken,
@@ -86,6 +87,12 @@ async def find_account(
     kind, text = _only(username=username, email=email, phone=phone)
     found = await directory.find(service=service, kind=kind, text=text)
     return DirectoryEntryOut.model_validate(found, from_attributes=True)
+
+
+@looking.get("/internal/v1/accounts/lookup", include_in_schema=False)
+async def refuse_to_read_lookup() -> None:
+    """`lookup` is no id: without this the route below would take it for one."""
+    raise MethodNotAllowed
 
 
 @looking.get(

@@ -34,6 +34,7 @@ async def read_events(
     service: Annotated[Service, has(Scope.EVENTS)],
     feed: Feed,
     clients: Clients,
+    *,
     after: Annotated[
         str | None, Query(max_length=100, description="`next_cursor` of the page before.", examples=[None])
     ] = None,
