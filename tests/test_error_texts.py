@@ -89,6 +89,7 @@ FIELD_CODES = {
     *("phone_not_mobile", "same_value", "unknown_industry", "unknown_locale", "unknown_parameter", "unknown_region"),
     *("unknown_time_zone", "unsupported_hash", "password_twice", "unknown_site", "exactly_one_parameter"),
     *("one_event_or_span", "empty_span", "invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
+    "invalid_instant",
 }
 
 # The parameters that every error of the class has; texts may use no others.

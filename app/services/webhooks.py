@@ -13,7 +13,7 @@ from app.core import ids
 from app.core.callers import Service
 from app.core.clock import now
 from app.core.crypto import Seal, Unreadable
-from app.core.errors import Invalid, NotFound, TooManyEndpoints
+from app.core.errors import ClientDisabled, Invalid, NotFound, TooManyEndpoints
 from app.gateways.targets import TargetRefused
 from app.gateways.webhooks import WebhookGateway
 from app.models.webhooks import EndpointStatus, Outcome, PauseReason, WebhookEndpoint
@@ -138,6 +138,7 @@ class WebhookService:
     async def set_status(self, *, service: Service, endpoint_id: UUID, status: EndpointStatus) -> EndpointView:
         """Pause: events are kept for it. Resume: all that waited is due at once."""
         async with self.uow() as uow:
+            await _require_live(uow, service)
             endpoint = await _held(uow, service, endpoint_id)
             if endpoint.status != status:
                 paused = status is EndpointStatus.PAUSED
@@ -204,7 +205,7 @@ class WebhookService:
         endpoint_id = ids.new()
         secret, sealed = self.secrets.mint(endpoint_id)
         async with self.uow() as uow:
-            await uow.clients.hold(service.client_id)  # one at a time counts
+            await _require_live(uow, service)  # one at a time counts
             if await uow.webhooks.count(service.client_id) >= _MOST:
                 raise TooManyEndpoints
             endpoint = WebhookEndpoint(
@@ -230,6 +231,13 @@ class WebhookService:
                 setattr(endpoint, name, value)
             endpoint.updated_at = now()
             return _view(endpoint)
+
+
+async def _require_live(uow: Work, service: Service) -> None:
+    """And hold the client: it is not disabled, which pauses its endpoints, before this is done."""
+    client = await uow.clients.hold(service.client_id)
+    if client is None or client.disabled_at is not None:
+        raise ClientDisabled
 
 
 async def _held(uow: Work, service: Service, endpoint_id: UUID) -> WebhookEndpoint:

@@ -134,7 +134,11 @@ class WebhookWorker:
         )
         room = asyncio.Semaphore(_AT_ONCE)
         groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].subject)]
-        await asyncio.gather(*(self._in_order(endpoint, group, room) for group in groups))
+        ends = await asyncio.gather(
+            *(self._in_order(endpoint, group, room) for group in groups), return_exceptions=True
+        )
+        if failures := [end for end in ends if end is not None]:  # once all of them have ended
+            raise failures[0]
         return len(due)
 
     async def _in_order(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from tests.support.api import PASSWORD, running
+from tests.support.api import PASSWORD, empty, running
 from tests.support.fuzzing import Case, schema_of, serving, takes_what_the_schema_allows
 
 SCHEMA = schema_of("public")
@@ -48,6 +48,7 @@ def served(postgres_database: str) -> Iterator[Served]:
 
 async def _register(database: str, *usernames: str) -> None:
     async with running(database) as api:
+        await empty(api)
         for username in usernames:
             await api.register(username=username)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import running
+from tests.support.api import empty, running
 from tests.support.fuzzing import Case, schema_of, serving, takes_what_the_schema_allows
 from tests.support.services import client
 
@@ -52,6 +52,7 @@ def _nobody() -> None:
 async def _prepare(database: str) -> str:
     """An account, so that the feed has an event; a token of a client with every scope."""
     async with running(database) as api:
+        await empty(api)
         await api.register()
         return (await client(api)).token
 

@@ -35,7 +35,7 @@ _BAD = ["400", "401", "403", "404", "405", "409", "412", "415", "422", "428", "4
 _BEYOND_THE_SCHEMA = {
     *("forbidden_character", "invalid_cursor", "invalid_email", "invalid_phone", "phone_country_not_served"),
     *("phone_not_mobile", "string_too_short", "unknown_industry", "unknown_parameter", "unknown_region"),
-    *("unknown_site", "unknown_time_zone"),
+    *("invalid_instant", "unknown_site", "unknown_time_zone"),
 }
 
 

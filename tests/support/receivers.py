@@ -161,7 +161,7 @@ class Names:
         self._ask = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
 
-    def _look_up(self, host: str, port: int, *rest: Any, **options: Any) -> list[Any]:
+    def _look_up(self, host: str, port: Any, *rest: Any, **options: Any) -> list[Any]:
         if host not in self.known:
             return self._ask(host, port, *rest, **options)
         self.asked.append(host)
@@ -170,7 +170,7 @@ class Names:
         return [_as_found(address, port) for address in addresses]
 
 
-def _as_found(address: str, port: int) -> tuple[Any, ...]:
+def _as_found(address: str, port: Any) -> tuple[Any, ...]:
     family, where = (socket.AF_INET6, (address, port, 0, 0)) if ":" in address else (socket.AF_INET, (address, port))
     return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
 

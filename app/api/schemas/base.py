@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -239,6 +240,25 @@ ResetPath = Annotated[UUID, _path_id(ids.PASSWORD_RESET), *_shown_id(ids.PASSWOR
 SessionPath = Annotated[UUID, _path_id(ids.SESSION), *_shown_id(ids.SESSION)]
 
 
+def _spelled(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise _refuse("invalid_instant")
+    return value
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _refuse("invalid_instant") from None
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_spelled),
+    AfterValidator(_to_utc),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Moment = Annotated[
     datetime,
     PlainSerializer(clock.shown, return_type=str),

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.api.schemas.base import AttemptId, EndpointId, EventId, EventIdIn, In, Moment, Out, text
+from app.api.schemas.base import AttemptId, EndpointId, EventId, EventIdIn, In, Instant, Moment, Out, text
 
 EventType = Literal[
     "account.created",
@@ -154,8 +154,8 @@ class RedeliveryIn(In):
     )
 
     event_id: EventIdIn | None = Field(None, description="One event.")
-    since: AwareDatetime | None = Field(None, description="Events from this instant on.")
-    until: AwareDatetime | None = Field(None, description="Events before this instant; now if absent.")
+    since: Instant | None = Field(None, description="Events from this instant on.")
+    until: Instant | None = Field(None, description="Events before this instant; now if absent.")
 
     @model_validator(mode="after")
     def _one_or_span(self) -> Self:
