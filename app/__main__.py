@@ -212,6 +212,16 @@ def revoke_secret(client_id: str, secret_id: str) -> None:
 
 
 @clients.command()
+def allow(
+    client_id: str,
+    scope: Annotated[list[Scope], typer.Option(help="All that it may do from now on; may stand several times.")],
+) -> None:
+    """Give a client other scopes. Tokens that are out keep theirs for up to ten minutes."""
+    client = _id(ids.CLIENT, client_id)
+    _run(_settings(quiet=True), lambda container: container.clients.allow(client_id=client, scopes=scope))
+
+
+@clients.command()
 def disable(client_id: str) -> None:
     """Stop a client and its tokens at once; its webhook endpoints are paused."""
     _run(_settings(quiet=True), lambda container: container.clients.disable(client_id=_id(ids.CLIENT, client_id)))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -82,32 +83,38 @@ class IdempotentRoute(Route):
                 return await handle(request)
             if not _KEY.fullmatch(key):
                 raise Invalid(FieldProblem("Idempotency-Key", "string_pattern_mismatch"))
-            return await _answer_once(request, handle, key, whose=await self._admit(request))
+            return await _answer_once(request, handle, key, await self._admit(request))
 
         return once
 
-    async def _admit(self, request: Request) -> str:
-        """What the handler would ask first is asked before a key is claimed: login, or the limit of those without.
-
-        Whose key it is.
-        """
+    async def _admit(self, request: Request) -> "_Caller":
+        """What the handler would ask first is asked before a key is claimed: login, or the limit of those without."""
         if _part(self.dependant, holder):
             caller = await caller_of(request)
             await container_of(request).sessions.require_live(caller=caller)
-            return caller.account_id.hex
+            return _Caller(caller.account_id.hex)
         if asked := _part(self.dependant, named_service):
             service = await service_of(request)
             require_scopes(service, [*(asked.parent_oauth_scopes or []), *(asked.own_oauth_scopes or [])])
             await container_of(request).clients.require_live(service=service)
-            return service.client_id.hex
+            return _Caller(service.client_id.hex, " ".join(sorted(service.scopes)))
         await count_request(request)
-        return "anonymous"
+        return _Caller("anonymous")
 
 
-async def _answer_once(request: Request, handle: Handler, key: str, *, whose: str) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Whose key it is; and the caller's rights, which decide what an answer shows."""
+
+    name: str
+    rights: str = ""
+
+
+async def _answer_once(request: Request, handle: Handler, key: str, caller: _Caller) -> Response:
     """Replay the answer given before, or compute and keep it. Refusals for want of a budget or login are not kept."""
-    service = container_of(request).idempotency
-    content = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
+    service, whose = container_of(request).idempotency, caller.name
+    what = f"{request.method}\n{request.url.path}\n{caller.rights}\n"
+    content = what.encode() + await request.body()
     if kept := await service.claim(caller=whose, key=key, request=content):
         return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
     try:

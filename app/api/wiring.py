@@ -174,7 +174,7 @@ def build(settings: Settings) -> Container:
             kept=timedelta(days=settings.closed_retention_days),
         ),
         credentials=credentials,
-        directory=DirectoryService(uow, secret=secret, new_accounts=new_accounts, region=region),
+        directory=DirectoryService(uow, new_accounts=new_accounts, region=region),
         events=events,
         health=HealthService(uow, tokens, head=head()),
         idempotency=IdempotencyService(uow, secret=secret, limits=settings),

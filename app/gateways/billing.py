@@ -64,7 +64,7 @@ class HttpBilling:
                 body = await read_some(response, _LONGEST_ANSWER)
         except (httpx.HTTPError, TimeoutError):
             raise CannotTell from None
-        if response.status_code != 200:
+        if response.status_code != 200 or len(body) > _LONGEST_ANSWER:
             raise CannotTell
         try:
             return Standing.model_validate_json(body)

@@ -51,9 +51,13 @@ class AccountRepository(Repository):
         await self._session.flush()
 
     async def through_session(self, caller: Caller, *, hold: bool = False) -> Account:
-        """The caller's account, if the session lives; raises SessionEnded. `hold`: until the transaction ends."""
-        statement = select(Account).join(Session, lives(caller))
-        account = await self._session.scalar(held(statement) if hold else statement)
+        """The caller's account, if the session lives; raises SessionEnded. `hold`: until the transaction ends.
+
+        Held first and looked at afterwards: a statement that waits for a lock judges the session as it was before.
+        """
+        if hold:
+            await self.hold(caller.account_id)
+        account = await self._session.scalar(select(Account).join(Session, lives(caller)))
         if account is None:
             raise SessionEnded
         return account

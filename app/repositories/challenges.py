@@ -73,6 +73,10 @@ class ChallengeRepository(Repository):
             == 1
         )
 
+    async def belong(self, challenge_id: UUID, account_id: UUID) -> None:
+        """What was asked before there was an account is its own now, and goes with it."""
+        await self._changed(update(Challenge).where(Challenge.id == challenge_id).values(account_id=account_id))
+
     async def replace_code(
         self, challenge: Challenge, *, mac: bytes, at: datetime, expires_at: datetime, sends: int
     ) -> Challenge | None:

@@ -31,9 +31,10 @@ class CredentialChangeRepository(Repository):
         self, caller: Caller, change_id: UUID, *, hold: bool = False
     ) -> tuple[Account, CredentialChange, Challenge]:
         """One of the caller's (`hold`: and the account); raises SessionEnded, and NotFound for anybody else's."""
+        if hold:  # first: a statement that waits for a lock judges the session as it was before
+            await self._session.execute(held(select(Account.id).where(Account.id == caller.account_id)))
         mine = and_(CredentialChange.account_id == Account.id, CredentialChange.id == change_id)
-        statement = _with_account(caller, mine)
-        row = (await self._session.execute(held(statement) if hold else statement)).one_or_none()
+        row = (await self._session.execute(_with_account(caller, mine))).one_or_none()
         if row is None:
             raise SessionEnded
         if row[1] is None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select, update
 
-from app.models.accounts import Account, Status
+from app.models.accounts import Account, AccountReference, Status
 from app.models.activity import Activity
 from app.models.credentials import CredentialChange
 from app.models.sessions import LoginTicket, Session
@@ -14,8 +14,11 @@ from app.repositories.base import Repository
 
 class ErasureRepository(Repository):
     async def close(self, account: Account, *, at: datetime, erase_at: datetime) -> None:
-        """Make the account a name that nobody can log in with. Its email and phone may register anew."""
-        for table in (CredentialChange, Challenge, LoginTicket):
+        """Make the account a name that nobody can log in with. Its email and phone may register anew.
+
+        The registration goes with its challenge.
+        """
+        for table in (CredentialChange, Challenge, LoginTicket, AccountReference):
             await self._changed(delete(table).where(table.account_id == account.id))
         await self._changed(
             update(Account)

@@ -179,6 +179,7 @@ class AccountService:
                 profile={name: getattr(registration, name) for name in _COPIED},
                 at=now(),
             )
+            await uow.challenges.belong(challenge.id, account.id)
             grant = await self.access.open(
                 uow,
                 account,

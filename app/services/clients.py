@@ -89,6 +89,12 @@ class ClientService:
                 raise NotFound
 
     @retried
+    async def allow(self, *, client_id: UUID, scopes: Iterable[Scope]) -> None:
+        """What it may do from its next token on. Raises NotFound."""
+        async with self.uow() as uow:
+            (await _held(uow, client_id)).scopes = sorted(set(scopes))
+
+    @retried
     async def disable(self, *, client_id: UUID) -> None:
         """Its tokens stop at once, and its webhook endpoints are paused. Raises NotFound."""
         async with self.uow() as uow:

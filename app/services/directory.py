@@ -12,7 +12,7 @@ from app.core import ids, masking
 from app.core.callers import Service
 from app.core.clock import now
 from app.core.contacts import Identifier, Kind, read_identifier
-from app.core.crypto import Mac
+from app.core.crypto import digest
 from app.core.errors import Invalid, NotFound, ReferenceTaken
 from app.core.passwords import may_import
 from app.core.scopes import Scope
@@ -58,8 +58,12 @@ class Order:
     profile: Mapping[str, str | None]
 
     def told(self) -> str:
-        """What tells it from another one. A password may be hashed anew for each try."""
-        return json.dumps(asdict(replace(self, password_hash=None, reference=None)), sort_keys=True)
+        """What tells it from another one. A password may be hashed anew for each try; what is absent is not told, so
+        that a member which comes to be later changes nothing."""
+        members = asdict(replace(self, password_hash=None, reference=None))
+        profile = members.pop("profile")
+        told = {name: value for name, value in {**members, **profile}.items() if value is not None}
+        return json.dumps(told, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,9 @@ class Created:
 
 
 class DirectoryService:
-    def __init__(self, uow: UnitOfWork, *, secret: bytes, new_accounts: NewAccounts, region: str) -> None:
+    def __init__(self, uow: UnitOfWork, *, new_accounts: NewAccounts, region: str) -> None:
         self.uow = uow
         self.new_accounts = new_accounts
-        self._mac = Mac(secret, "account-reference")
         self._region = region
 
     async def create(self, *, service: Service, order: Order, password: str | None) -> Created:
@@ -116,7 +119,7 @@ class DirectoryService:
 
     @retried
     async def _create(self, service: Service, order: Order) -> Created:
-        fingerprint = self._mac.of(order.told())
+        fingerprint = digest(f"{service.client_id.hex} {order.reference} {order.told()}")
         async with self.uow() as uow:
             known = await uow.directory.reference(service.client_id, order.reference) if order.reference else None
             if known is not None:

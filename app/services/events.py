@@ -139,9 +139,8 @@ class Events:
 
     async def _page(self, after: Place | None, limit: int) -> FeedPage:
         start = after or Place(0)
+        await self.place()  # first: what another process places meanwhile is read as well
         rows = await self._rows(start, limit)
-        if len(rows) <= limit and await self.place():
-            rows = await self._rows(start, limit)
         # Asked after the reading: what was deleted before it can only be counted as such now.
         async with self.uow.reading() as uow:
             head = await uow.events.head()

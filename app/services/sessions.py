@@ -99,7 +99,7 @@ class SessionService:
         async with self.uow() as uow:
             redeemed = await uow.sessions.redeem_ticket(digest(ticket), now())
             account = await uow.accounts.get(redeemed.account_id) if redeemed else None
-            if redeemed is None or account is None:
+            if redeemed is None or account is None or account.status == Status.CLOSED:
                 raise InvalidTicket
             _refuse_inactive(account)
             return await self.access.open(

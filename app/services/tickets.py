@@ -38,7 +38,7 @@ class TicketService:
         """
         at, ticket = now(), random_token()
         async with self.uow() as uow:
-            account = await uow.accounts.get(account_id)
+            account = await uow.accounts.hold(account_id)  # it is not closed before the ticket is written
             await _refuse(uow, account, workspace_id)
             uow.sessions.add_ticket(
                 LoginTicket(
