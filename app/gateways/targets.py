@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -88,8 +89,13 @@ class Targets:
         if host not in self._asked:
             asked = asyncio.get_running_loop().run_in_executor(self._threads, _resolve, host)
             self._asked[host] = asked
-            asked.add_done_callback(lambda _: self._asked.pop(host, None))
+            asked.add_done_callback(partial(self._answered, host))
         return self._asked[host]
+
+    def _answered(self, host: str, asked: "asyncio.Future[tuple[Address, ...]]") -> None:
+        self._asked.pop(host, None)
+        if not asked.cancelled():
+            asked.exception()  # looked at: who asked may have given up by now
 
 
 def host_of(url: httpx.URL) -> str:

@@ -85,10 +85,14 @@ class AccountRepository(Repository):
         return await self._session.get_one(Account, account_id, populate_existing=True)
 
     async def find(self, identifier: Identifier, *, ip: str, since: datetime) -> Found:
-        """Who it names; the address is known if a session began from it after `since`."""
+        """Who it names; the address is known if a session began from it after `since`.
+
+        A closed account has no holder: its name is one that nobody has.
+        """
         seen = aliased(Session)
         known = exists().where(seen.account_id == Account.id, seen.ip == ip, seen.auth_time > since)
-        statement = select(Account, known).where(_BY_KIND[identifier.kind] == identifier.key)
+        named = _BY_KIND[identifier.kind] == identifier.key
+        statement = select(Account, known).where(named, Account.status != Status.CLOSED)
         row = (await self._session.execute(statement)).one_or_none()
         return Found(row[0], row[1]) if row else Found(None, known_address=False)
 
@@ -111,9 +115,14 @@ class AccountRepository(Repository):
         return await self._changed(statement.values(**values, profile_version=version + 1)) == 1
 
     async def has_hash(self, account_id: UUID, password_hash: str | None) -> bool:
-        """Whether the password is still the one that was compared; holds the account until the transaction ends."""
+        """Whether the password is still the one that was compared, and the account still active; holds it until the
+        transaction ends.
+        """
         statement = select(Account.id).where(
-            Account.id == account_id, Account.password_hash == password_hash, Account.password_revoked.is_(False)
+            Account.id == account_id,
+            Account.password_hash == password_hash,
+            Account.password_revoked.is_(False),
+            Account.status == Status.ACTIVE,
         )
         return await self._session.scalar(held(statement)) is not None
 

@@ -1,5 +1,6 @@
 """SQL that erases what is personal of a closed account."""
 
+import secrets
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -18,8 +19,11 @@ class ErasureRepository(Repository):
 
         The registration goes with its challenge.
         """
-        for table in (CredentialChange, Challenge, LoginTicket, AccountReference):
+        for table in (CredentialChange, Challenge, LoginTicket):
             await self._changed(delete(table).where(table.account_id == account.id))
+        # The reference stays taken; what it was made of could be guessed from the fingerprint.
+        references = update(AccountReference).where(AccountReference.account_id == account.id)
+        await self._changed(references.values(fingerprint=secrets.token_bytes(32)))
         await self._changed(
             update(Account)
             .where(Account.id == account.id)

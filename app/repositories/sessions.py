@@ -31,6 +31,10 @@ class SessionRepository(Repository):
     def add_ticket(self, ticket: LoginTicket) -> None:
         self._session.add(ticket)
 
+    async def void_tickets(self, account_id: UUID, at: datetime) -> None:
+        statement = update(LoginTicket).where(LoginTicket.account_id == account_id, LoginTicket.used_at.is_(None))
+        await self._changed(statement.values(used_at=at))
+
     async def flush(self) -> None:
         """Write what was added now: an update may follow it."""
         await self._session.flush()
@@ -121,6 +125,9 @@ class SessionRepository(Repository):
             .execution_options(synchronize_session=False)
         )
         return list(ended)
+
+    async def ticket(self, ticket_hash: bytes) -> LoginTicket | None:
+        return await self._session.get(LoginTicket, ticket_hash)
 
     async def redeem_ticket(self, ticket_hash: bytes, at: datetime) -> LoginTicket | None:
         """Use the ticket up; None when there is no such one left."""

@@ -19,6 +19,7 @@ from app.core.errors import (
     NameTaken,
     NotReady,
     PhoneTaken,
+    ReferenceTaken,
     TransactionConflict,
     UsernameTaken,
 )
@@ -57,9 +58,10 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     "credential_changes.account_id, credential_changes.credential": ChangeOpen,
     "uq_service_clients_name": NameTaken,
     "service_clients.name": NameTaken,
-    # Two at once made an account under one reference, or named one workspace: run again, the second finds it.
-    "pk_account_references": TransactionConflict,
-    "account_references.client_id, account_references.reference": TransactionConflict,
+    # Another account was made under the reference meanwhile.
+    "pk_account_references": ReferenceTaken,
+    "account_references.client_id, account_references.reference": ReferenceTaken,
+    # Two at once named one workspace: run again, the second finds it.
     "pk_workspaces": TransactionConflict,
     "workspaces.id": TransactionConflict,
     # Two at once opened the same slot: run again, the second closes the first.

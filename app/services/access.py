@@ -109,7 +109,8 @@ class Access:
         return ended
 
     async def shut(self, uow: Work, account_id: UUID, *, reason: Ending, keep: UUID | None) -> None:
-        """Credentials moved: every other session ends, and so do all open codes and credential changes."""
+        """Credentials moved: every other session ends, and so do all open codes, tickets and credential changes."""
         await self.end(uow, account_id, reason=reason, keep=keep)
         await self.notices.waiting_cancelled(uow, await uow.changes.cancel_all(account_id))
         await uow.challenges.close_all(account_id, now())
+        await uow.sessions.void_tickets(account_id, now())

@@ -50,9 +50,11 @@ class RecentChanges:
 
     async def unmet(self, uow: Work, account_id: UUID) -> Sequence[Unmet]:
         replaced, waits_until = await uow.changes.unsettled(account_id)
-        ends = [replaced + self._hold if replaced else None, waits_until]
-        latest = max((end for end in ends if end and end > now()), default=None)
-        return [Unmet("recent_credential_change", until=latest)] if latest else []
+        at = now()
+        # One that waits, or should have taken effect by now, will be a recent one when it does.
+        latest = max(waits_until, at) if waits_until else replaced
+        until = latest + self._hold if latest else at
+        return [Unmet("recent_credential_change", until=until)] if until > at else []
 
 
 class Debts:

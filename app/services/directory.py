@@ -13,7 +13,7 @@ from app.core.callers import Service
 from app.core.clock import now
 from app.core.contacts import Identifier, Kind, read_identifier
 from app.core.crypto import digest
-from app.core.errors import Invalid, NotFound, ReferenceTaken
+from app.core.errors import EmailTaken, Invalid, NotFound, PhoneTaken, ReferenceTaken, UsernameTaken
 from app.core.passwords import may_import
 from app.core.scopes import Scope
 from app.models.accounts import AccountReference
@@ -103,8 +103,8 @@ class DirectoryService:
 
     async def find(self, *, service: Service, kind: Kind, text: str) -> DirectoryEntry:
         """Who has the username, email or phone; raises NotFound and ClientDisabled."""
-        typed = read_identifier(_with_plus(text) if kind is Kind.PHONE else text, region=self._region)
-        identifier = typed if typed.kind == kind else Identifier(kind, text)  # nobody's
+        typed = read_identifier(_with_plus(text, kind), region=self._region)
+        identifier = typed if typed.kind == kind else Identifier(kind, "")  # nobody's
         async with self.uow.reading() as uow:
             rows = await uow.directory.by_identifier(service, identifier)
         return _only(rows, service)
@@ -117,15 +117,33 @@ class DirectoryService:
         found = {row.id: entry(row, service) for row in rows}
         return [found.get(one) if one else None for one in asked]
 
-    @retried
     async def _create(self, service: Service, order: Order) -> Created:
         fingerprint = digest(f"{service.client_id.hex} {order.reference} {order.told()}")
+        if known := await self._known(service, order, fingerprint):
+            return known
+        try:
+            return await self._add(service, order, fingerprint)
+        except (UsernameTaken, EmailTaken, PhoneTaken):
+            # Maybe by the same order, which another call has just carried out.
+            if known := await self._known(service, order, fingerprint):
+                return known
+            raise
+
+    async def _known(self, service: Service, order: Order, fingerprint: bytes) -> Created | None:
+        """The account that was made under the order's reference; raises ReferenceTaken."""
+        if order.reference is None:
+            return None
+        async with self.uow.reading() as uow:
+            known = await uow.directory.reference(service.client_id, order.reference)
+            if known is None:
+                return None
+            if known.fingerprint != fingerprint:
+                raise ReferenceTaken
+            return Created(entry(await uow.directory.shown(known.account_id), service), fresh=False)
+
+    @retried
+    async def _add(self, service: Service, order: Order, fingerprint: bytes) -> Created:
         async with self.uow() as uow:
-            known = await uow.directory.reference(service.client_id, order.reference) if order.reference else None
-            if known is not None:
-                if known.fingerprint != fingerprint:
-                    raise ReferenceTaken
-                return Created(entry(await uow.directory.shown(known.account_id), service), fresh=False)
             account = await self.new_accounts.add(
                 uow,
                 username=order.username,
@@ -160,9 +178,11 @@ def entry(row: Any, service: Service) -> DirectoryEntry:
     return DirectoryEntry(**members)
 
 
-def _with_plus(phone: str) -> str:
+def _with_plus(text: str, kind: Kind) -> str:
     """A `+` that was not encoded in a query string arrives as a blank."""
-    return re.sub(r"^ +(?=[1-9])", "+", phone)
+    if kind is Kind.PHONE:
+        return re.sub(r"^ +(?=[1-9])", "+", text)
+    return text.strip().replace(" ", "+") if kind is Kind.EMAIL else text
 
 
 def _only(rows: Sequence[Any], service: Service) -> DirectoryEntry:

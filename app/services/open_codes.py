@@ -12,7 +12,7 @@ from app.core.callers import Origin
 from app.core.clock import now
 from app.core.contacts import Identifier, Kind, read_identifier
 from app.core.limits import Limits
-from app.models.accounts import Account, Locale, Status
+from app.models.accounts import Account, Locale
 from app.models.verification import Challenge, Channel, Purpose
 from app.repositories.accounts import Found
 from app.repositories.unit_of_work import UnitOfWork
@@ -72,7 +72,7 @@ class OpenCodes:
             expires_at=now() + self._flow_life,
             account_id=account.id if account else None,
             asked=f"{typed.kind}:{typed.key}",
-            decoy=account is None or account.status == Status.CLOSED,
+            decoy=account is None,
         )
 
 

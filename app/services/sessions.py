@@ -97,8 +97,9 @@ class SessionService:
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
         async with self.uow() as uow:
+            named = await uow.sessions.ticket(digest(ticket))
+            account = await uow.accounts.hold(named.account_id) if named else None
             redeemed = await uow.sessions.redeem_ticket(digest(ticket), now())
-            account = await uow.accounts.get(redeemed.account_id) if redeemed else None
             if redeemed is None or account is None or account.status == Status.CLOSED:
                 raise InvalidTicket
             _refuse_inactive(account)
@@ -168,7 +169,7 @@ class SessionService:
             found = await uow.accounts.find(typed, ip=origin.ip, since=self.codes.known_since)
             failures = await self.throttling.count(uow, typed, found)
         account = found.account if self.throttling.takes_passwords(failures) else None
-        usable = account is not None and account.has_password and account.status != Status.CLOSED
+        usable = account is not None and account.has_password
         return _Attempt(account, account.password_hash if account and usable else None)
 
     @retried
@@ -185,6 +186,7 @@ class SessionService:
         _refuse_inactive(account)
         async with self.uow() as uow:
             if not await uow.accounts.has_hash(account.id, old_hash):
+                _refuse_inactive(await uow.accounts.get_one(account.id))
                 raise InvalidCredentials  # changed while we compared
             if better and old_hash:
                 await uow.accounts.upgrade_hash(account.id, old=old_hash, new=better)

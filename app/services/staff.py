@@ -18,7 +18,7 @@ from app.services.notices import Contact, Notices
 
 
 class StaffService:
-    """Every method raises NotFound and AccountClosed. Asked for what is so already, it changes and tells nothing."""
+    """Every method raises NotFound and AccountClosed."""
 
     def __init__(self, uow: UnitOfWork, *, access: Access, notices: Notices) -> None:
         self.uow = uow
@@ -27,7 +27,10 @@ class StaffService:
 
     @retried
     async def set_status(self, *, staff: Staff, account_id: UUID, status: Status) -> DirectoryEntry:
-        """Suspend: the holder is out, and every session, code and open change ends. Or restore."""
+        """Suspend: the holder is out, and every session, code and open change ends. Or restore.
+
+        What is so already is left alone, and told to nobody.
+        """
         async with self.uow() as uow:
             account = await _held(uow, account_id)
             if account.status != status:
@@ -50,6 +53,7 @@ class StaffService:
         async with self.uow() as uow:
             await _held(uow, account_id)
             ended = await self.access.end(uow, account_id, reason=Ending.ENDED_BY_STAFF)
+            await uow.sessions.void_tickets(account_id, now())
             record_staff(uow, Action.SESSIONS_ENDED, account_id, staff, new=str(len(ended)))
 
     async def _change(self, uow: Work, staff: Staff, account: Account, status: Status) -> None:

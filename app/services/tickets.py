@@ -7,7 +7,7 @@ from uuid import UUID
 from app.core.callers import Service
 from app.core.clock import now
 from app.core.crypto import digest, random_token
-from app.core.errors import AccountClosed, AccountSuspended, NotFound, WorkspaceElsewhere
+from app.core.errors import AccountClosed, AccountSuspended, NotFound, WorkspaceDissolved, WorkspaceElsewhere
 from app.core.limits import Limits
 from app.models.accounts import Account, Status
 from app.models.activity import Action
@@ -33,8 +33,8 @@ class TicketService:
     async def issue(self, *, service: Service, account_id: UUID, workspace_id: str, actor: str) -> Ticket:
         """For `actor`, of whom the service says by asking that they own the workspace; the trail keeps who.
 
-        Raises NotFound, AccountSuspended, AccountClosed, and WorkspaceElsewhere for a workspace that another account
-        pays for.
+        Raises NotFound, AccountSuspended, AccountClosed, and for a workspace that another account pays for or that is
+        no more WorkspaceElsewhere and WorkspaceDissolved.
         """
         at, ticket = now(), random_token()
         async with self.uow() as uow:
@@ -64,3 +64,5 @@ async def _refuse(uow: Work, account: Account | None, workspace_id: str) -> None
     workspace = await uow.workspaces.get(workspace_id)
     if workspace is not None and workspace.account_id != account.id:
         raise WorkspaceElsewhere
+    if workspace is not None and workspace.dissolved_at is not None:
+        raise WorkspaceDissolved
