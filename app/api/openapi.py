@@ -81,7 +81,7 @@ _PUBLIC = {
 _INTERNAL = {
     "tokens": "How a service gets in.",
     "accounts": "Making, reading and finding accounts.",
-    "staff": "What staff does; each call says who (`X-Actor`) and why (`X-Reason`).",
+    "staff": "What staff does; each write says who (`X-Actor`) and why (`X-Reason`).",
     "login tickets": "Letting workspace owners in.",
     "workspaces": "Which account pays for a workspace.",
     "events": "What happened, in order.",
