@@ -234,7 +234,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("UPDATE sessions SET end_reason = 'logout' WHERE end_reason IN ('ended_by_staff', 'suspended', 'closed')")
+    op.execute(
+        "UPDATE sessions SET end_reason = 'logout' WHERE end_reason IN ('ended_by_staff', 'suspended', 'closed')"
+    )
     _end_reasons(*_ENDINGS)
     op.drop_column("login_tickets", "client_id")
     op.drop_column("activity", "client_id")

@@ -3,36 +3,18 @@
 import asyncio
 import json
 import re
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from app.core import migrations
-from tests.races import create_database
+from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
 from tests.support.api import running
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 15
 PHONE = "+8613800138000"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated database of the test's own."""
-    url = f"sqlite:///{tmp_path / 'app.db'}"
-    if request.param == "postgresql":
-        url = await create_database(request.getfixturevalue("postgres_url"))
-    await asyncio.to_thread(migrations.upgrade, url)
-    return url
 
 
 @pytest.fixture
@@ -53,7 +35,7 @@ async def test_a_code_outlives_the_server_that_promised_it(environment: dict[str
     port = free_port()
     with process(tmp_path, environment, "serve", "--port", str(port)) as server:
         base = f"http://127.0.0.1:{port}"
-        await eventually(lambda: _answers(f"{base}/livez"))
+        await eventually(lambda: is_ready(base))
         async with httpx.AsyncClient(base_url=base) as client:
             body = {"username": "acme", "email": "li@example.com", "company_name": "Northwind Trading"}
             started = await client.post("/v1/registrations", json=body)
@@ -95,19 +77,6 @@ async def test_what_a_dead_worker_had_taken_another_delivers_under_the_same_id(
     assert first["to"] == PHONE
 
 
-@contextmanager
-def process(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m app …` in a process of its own, dead when the block ends."""
-    with (folder / f"{uuid4().hex}.log").open("wb") as log:
-        command = [sys.executable, "-m", "app", *arguments]
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
 @asynccontextmanager
 async def gateway() -> AsyncIterator[tuple[str, list[dict[str, Any]], asyncio.Event]]:
     """An SMS gateway: its URL, the messages it was sent, and the event from which on it answers."""
@@ -135,33 +104,3 @@ async def gateway() -> AsyncIterator[tuple[str, list[dict[str, Any]], asyncio.Ev
 def delivered(folder: Path) -> list[dict[str, Any]]:
     file = folder / "messages.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def logs_of(folder: Path) -> str:
-    return "".join(path.read_text() for path in folder.glob("*.log"))
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    """Look until it holds: what another process does cannot be awaited. The server of a test runs meanwhile."""
-    await asyncio.to_thread(_look, holds)
-
-
-def _look(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.ConnectError:
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,17 +15,15 @@ import httpx
 import pytest
 from sqlalchemy import Executable, select, text
 
-from app.core import ids, migrations, reference
+from app.core import ids, reference
 from app.core.database import open_engine
 from app.models.activity import Action, Activity
 from app.models.events import Event as Row
 from app.models.events import EventType
-from tests.races import create_database
-from tests.races.test_crash import eventually, free_port, process
+from tests.races.processes import ROOT, eventually, free_port, is_ready, process
 from tests.support.api import PASSWORD, Holder, running
 from tests.support.services import client, staff
 
-ROOT = Path(__file__).parents[2]
 MEMBERS = ("company_description", "company_name", "contact_name", "industry", "region")
 EDITS = [edit for size in (1, 2, 3, 4, 5) for edit in itertools.combinations(MEMBERS, size)]
 TOGGLES, PASSWORDS = 12, 12  # that each who does it does
@@ -162,16 +160,12 @@ class Fresh:
         return next(self._regions) if member == "region" else f"Number {next(self._numbers)}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated database of the test's own."""
-    url = f"sqlite:///{tmp_path / 'app.db'}"
-    if request.param == "postgresql":
-        url = await create_database(request.getfixturevalue("postgres_url"))
-    await asyncio.to_thread(migrations.upgrade, url)
-    if request.param == "postgresql":
-        await commit_late(url)
-    return url
+@pytest.fixture
+async def late(database: str) -> str:
+    """The same, in which commits take their time."""
+    if database.startswith("postgresql"):
+        await commit_late(database)
+    return database
 
 
 async def commit_late(database: str) -> None:
@@ -195,27 +189,20 @@ async def racing(database: str, folder: Path, service: dict[str, str], *, kill_a
         ports = [free_port(), free_port()]
         first, _ = [stack.enter_context(process(folder, environment, "serve", "--port", str(port))) for port in ports]
         bases = [f"http://127.0.0.1:{port}" for port in ports]
-        await eventually(lambda: all(_is_ready(base) for base in bases))
+        await eventually(lambda: all(is_ready(base) for base in bases))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=60))
         yield Race(bases, first, service, http, kill_after)
 
 
-def _is_ready(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/readyz").is_success
-    except httpx.TransportError:
-        return False
-
-
-async def test_every_reader_gets_all_that_was_committed_once_and_in_order(database: str, tmp_path: Path) -> None:
-    plan = PLANS[database.partition(":")[0]]
-    async with running(database) as api:
+async def test_every_reader_gets_all_that_was_committed_once_and_in_order(late: str, tmp_path: Path) -> None:
+    plan = PLANS[late.partition(":")[0]]
+    async with running(late) as api:
         service = await client(api)
         edited = [await api.register() for _ in range(plan.edited)]
         toggled = [await api.register() for _ in range(plan.toggled)]
         renewed = [await api.register() for _ in range(plan.renewed)]
 
-    async with racing(database, tmp_path, service.auth, kill_after=plan.acts // 2) as race:
+    async with racing(late, tmp_path, service.auth, kill_after=plan.acts // 2) as race:
         writers = [race.renew(holder) for holder in renewed]
         for holder in edited:
             edits, fresh = iter(random.sample(EDITS, len(EDITS))), Fresh()
@@ -228,14 +215,14 @@ async def test_every_reader_gets_all_that_was_committed_once_and_in_order(databa
             race.over = True
         read = [reader.result() for reader in readers]
 
-    committed = await rows(database, select(Row.id, Row.position).order_by(Row.position))
+    committed = await rows(late, select(Row.id, Row.position).order_by(Row.position))
     assert all(position is not None for _, position in committed)
     for seen in read:
         assert [event["id"] for event in seen] == [ids.show(ids.EVENT, event_id) for event_id, _ in committed]
         assert seen == read[0]
     assert race.unanswered < race.acknowledged
     assert_orderly(read[0], race)
-    assert Counter((event["subject"], event["type"]) for event in read[0]) == await witnessed(database)
+    assert Counter((event["subject"], event["type"]) for event in read[0]) == await witnessed(late)
 
 
 async def rows(database: str, statement: Executable) -> list[Any]:

@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core import ids, migrations
+from app.core import ids
 from app.core.scopes import Scope
-from tests.races import create_database
-from tests.races.test_crash import eventually, free_port, process
+from tests.races.processes import ROOT, eventually, free_port, is_ready, process
 from tests.support.api import Api, Holder, running
 from tests.support.services import ServiceClient, client, feed, staff
 
@@ -142,25 +141,15 @@ async def disable(api: Api, service: ServiceClient) -> None:
 # --- The process ends -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated database of the test's own."""
-    url = f"sqlite:///{tmp_path / 'app.db'}"
-    if request.param == "postgresql":
-        url = await create_database(request.getfixturevalue("postgres_url"))
-    await asyncio.to_thread(migrations.upgrade, url)
-    return url
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_server_that_ends_answers_who_waits(database: str, tmp_path: Path, end: signal.Signals) -> None:
     async with running(database) as api:
         service = await client(api, Scope.EVENTS)
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "GUANCE_DATABASE_URL": database}
+    environment = {"PYTHONPATH": str(ROOT), "GUANCE_DATABASE_URL": database}
     with process(tmp_path, environment, "serve", "--port", str(port)) as server:
-        await eventually(lambda: _is_ready(base))
+        await eventually(lambda: is_ready(base))
         async with httpx.AsyncClient(base_url=base, headers=service.auth, timeout=LONG + 5) as http:
             page = (await http.get("/internal/v1/events")).json()
             asked = {"after": page["next_cursor"], "wait": LONG}
@@ -175,10 +164,3 @@ async def test_a_server_that_ends_answers_who_waits(database: str, tmp_path: Pat
             await asyncio.to_thread(server.wait, 10)
     assert time.monotonic() - started < 5
     assert server.returncode in (0, -end, 128 + end)  # a signal that was heeded; the shell's way to say so
-
-
-def _is_ready(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/readyz").is_success
-    except httpx.TransportError:
-        return False

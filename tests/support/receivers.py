@@ -105,7 +105,6 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     most_at_once: int = 0
-    called: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     @property
@@ -124,7 +123,6 @@ class Receiver:
         self.most_at_once = max(self.most_at_once, len(self._tasks))
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self.received.append(await _read(reader))
-            self.called.set()
             await self.behave(self.received[-1], writer)
             await writer.drain()
         self._tasks.discard(task)
