@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - lists of values do not break
 """Service surface.
 
 Revises: 2026_11_23_account_core
