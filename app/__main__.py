@@ -32,14 +32,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Account service of the Guance Billing Center.",
 )
-keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
+keys = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens, and keys that seal personal data.")
 app.add_typer(keys, name="keys")
 clients = typer.Typer(no_args_is_help=True, help="Services that call the internal surface.")
 app.add_typer(clients, name="clients")
 
 _DOCUMENTS = Path(__file__).parent.parent / "openapi"
 
-_REMEDIES = {"schema": ": python -m app migrate", "signing_key": ": python -m app keys rotate"}
+_REMEDIES = {
+    "schema": ": python -m app migrate",
+    "signing_key": ": python -m app keys rotate",
+    "data_key": ": set the GUANCE_SECRET_KEY that it was made with, or python -m app keys rotate-data",
+}
 
 log = structlog.get_logger()
 
@@ -163,6 +167,43 @@ def rotate(
 def revoke(kid: str) -> None:
     """Take a key out at once: tokens that it signed stop."""
     _run(_settings(quiet=True), lambda container: container.keys.revoke(kid=kid))
+
+
+@keys.command("list-data")
+def list_data_keys() -> None:
+    """Show the keys that seal names and document numbers, and how much each seals."""
+
+    async def show(container: Container) -> None:
+        for key in await container.data_keys.all():
+            state = "" if key.readable else "  unreadable"
+            made = f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}"
+            typer.echo(f"{ids.show(ids.DATA_KEY, key.id)}  made {made}  seals {key.values}{state}")
+
+    _run(_settings(quiet=True), show)
+
+
+@keys.command("rotate-data")
+def rotate_data_key() -> None:
+    """Make another key that seals names and document numbers, and seal anew what the others have sealed."""
+
+    async def rotate(container: Container) -> None:
+        made = await container.data_keys.rotate()
+        typer.echo(f"{ids.show(ids.DATA_KEY, made)}  seals {await container.data_keys.reseal()}")
+
+    _run(_settings(quiet=True), rotate)
+
+
+@keys.command("adopt-data")
+def adopt_data_keys(
+    old_secret_file: Annotated[Path, typer.Option(help="A file with the GUANCE_SECRET_KEY of before.", exists=True)],
+) -> None:
+    """After GUANCE_SECRET_KEY was changed: make the keys that it has sealed readable under the new one."""
+    old = old_secret_file.read_text(encoding="utf-8").strip().encode()
+
+    async def adopt(container: Container) -> None:
+        typer.echo(f"adopted {await container.data_keys.adopt(old_secret=old)}")
+
+    _run(_settings(quiet=True), adopt)
 
 
 @clients.command()
@@ -289,6 +330,7 @@ def _run(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> No
         container = build(settings)
         try:
             await container.keys.reload()
+            await container.data_keys.ensure()
             await work(container)
         finally:
             await container.close()

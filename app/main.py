@@ -88,6 +88,7 @@ async def _load_keys(container: Container) -> None:
     """
     try:
         await (container.keys.ensure() if container.settings.is_development else container.keys.reload())
+        await container.data_keys.ensure()
     except AppError:
         log.warning("keys_not_loaded", why="database unavailable")
 

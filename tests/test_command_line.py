@@ -48,6 +48,7 @@ def production(development: dict[str, str]) -> dict[str, str]:
     """An environment that production starts with."""
     return development | {
         "GUANCE_ENVIRONMENT": "production",
+        "GUANCE_REAL_NAME_PROVIDERS": "{}",
         "GUANCE_BILLING": "http",
         "GUANCE_BILLING_URL": "https://bills.example.com",
         "GUANCE_SECRET_KEY": SECRETS[0],

@@ -11,6 +11,7 @@ import pytest
 
 from app.api.texts import choose_locale, field_text, problem_text
 from app.core import errors
+from app.models.real_name import Reason
 
 ROOT = Path(__file__).parents[1]
 TEXTS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "app/data/problems.toml").read_text(encoding="utf-8"))
@@ -36,6 +37,7 @@ FROZEN = [
     "credentials_moved",
     "cursor_expired",
     "database_unavailable",
+    "document_used_up",
     "email_taken",
     "fresh_login_required",
     "idempotency_key_reused",
@@ -65,8 +67,11 @@ FROZEN = [
     "request_running",
     "resend_too_soon",
     "reversal_expired",
+    "second_actor_needed",
     "session_ended",
+    "submission_pending",
     "too_many_endpoints",
+    "too_many_mismatches",
     "too_many_secrets",
     "too_many_sends",
     "too_many_tries",
@@ -90,6 +95,8 @@ FIELD_CODES = {
     *("unknown_time_zone", "unsupported_hash", "password_twice", "unknown_site", "exactly_one_parameter"),
     *("one_event_or_span", "empty_span", "invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
     "invalid_instant",
+    *("id_number_too_short", "invalid_id_number", "id_number_birth_date", "id_number_check_digit"),
+    *("credit_code_letters", "invalid_credit_code", "credit_code_check_digit"),
 }
 
 # The parameters that every error of the class has; texts may use no others.
@@ -231,3 +238,8 @@ def test_the_dearest_language_that_we_have_is_chosen(header: str | None, locale:
 )
 def test_garbage_is_answered_in_english(header: str) -> None:
     assert choose_locale(header) == "en"
+
+
+def test_every_reason_against_a_submission_has_texts() -> None:
+    assert sorted(TEXTS["reasons"]) == sorted(Reason)
+    assert all(sorted(texts) == sorted(LANGUAGES) for texts in TEXTS["reasons"].values())

@@ -35,6 +35,7 @@ PRODUCTION = {
     "GUANCE_SMTP_URL": "smtp://mailer:topsecret@smtp",
     "GUANCE_SMS_NOTIFIER": "http",
     "GUANCE_SMS_HTTP_URL": "https://sms.example.com/topsecret",
+    "GUANCE_REAL_NAME_PROVIDERS": "{}",
     "GUANCE_BILLING": "http",
     "GUANCE_BILLING_URL": "https://bills.example.com",
 }
@@ -113,6 +114,7 @@ def test_production_starts_when_nothing_is_wrong() -> None:
         ("GUANCE_ISSUER", "http://account.example.com", "GUANCE_ISSUER must be the https URL"),
         ("GUANCE_ISSUER", None, "GUANCE_ISSUER must be the https URL"),
         ("GUANCE_BILLING", "none", "GUANCE_BILLING=none is for development"),
+        ("GUANCE_REAL_NAME_PROVIDERS", None, "sandbox is for development"),
         ("GUANCE_SPA_URL", "http://billing.example.com", "GUANCE_SPA_URL must be https"),
         ("GUANCE_CODE_LIVE_SECONDS", "60", "GUANCE_CODE_LIVE_SECONDS"),  # a slip of the pen
     ],

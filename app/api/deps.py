@@ -28,6 +28,7 @@ from app.services.closing import ClosingService
 from app.services.credentials import CredentialService
 from app.services.password import PasswordService
 from app.services.profile import ProfileService
+from app.services.real_name import RealNameService
 from app.services.reversals import ReversalService
 from app.services.sessions import SessionService
 
@@ -110,6 +111,10 @@ def _profile(request: Request) -> ProfileService:
     return container_of(request).profile
 
 
+def _real_names(request: Request) -> RealNameService:
+    return container_of(request).real_name
+
+
 def _reversals(request: Request) -> ReversalService:
     return container_of(request).reversals
 
@@ -124,6 +129,7 @@ Closing = Annotated[ClosingService, Depends(_closing)]
 Credentials = Annotated[CredentialService, Depends(_credentials)]
 Passwords = Annotated[PasswordService, Depends(_password)]
 Profiles = Annotated[ProfileService, Depends(_profile)]
+RealNames = Annotated[RealNameService, Depends(_real_names)]
 Reversals = Annotated[ReversalService, Depends(_reversals)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
 

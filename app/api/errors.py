@@ -30,7 +30,15 @@ _BY_STATUS: dict[int, type[AppError]] = {
     405: MethodNotAllowed,
     415: UnsupportedMediaType,
 }
-_UNION_TAGS = {"password", "code", "ticket", "current", "first"}  # which body of several it is
+_UNION_TAGS = {
+    "password",
+    "code",
+    "ticket",
+    "current",
+    "first",
+    "enterprise",
+    "individual",
+}  # which body of several it is
 
 
 def problem_body(error: AppError, *, accept_language: str | None, trace_id: str) -> bytes:

@@ -75,12 +75,14 @@ _PUBLIC = {
     "profile": "The company that holds the account.",
     "credential change": "Changing the login email and phone.",
     "password": "Changing, setting and resetting the password.",
+    "real name": "Proving who the holder is, which invoices need.",
     "activity": "What happened to the account.",
     "operations": "Health, and the keys that verify access tokens.",
 }
 _INTERNAL = {
     "tokens": "How a service gets in.",
     "accounts": "Making, reading and finding accounts.",
+    "real name": "The gate before invoices, and staff's review of submissions.",
     "staff": "What staff does; each write says who (`X-Actor`) and why (`X-Reason`).",
     "login tickets": "Letting workspace owners in.",
     "workspaces": "Which account pays for a workspace.",

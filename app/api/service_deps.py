@@ -17,6 +17,8 @@ from app.services.activity import ActivityService
 from app.services.clients import ClientService
 from app.services.directory import DirectoryService
 from app.services.events import Events
+from app.services.invoicing import InvoicingGate
+from app.services.real_name_review import RealNameReviews
 from app.services.staff import StaffService
 from app.services.tickets import TicketService
 from app.services.webhooks import WebhookService
@@ -108,6 +110,14 @@ def _events(request: Request) -> Events:
     return container_of(request).events
 
 
+def _invoices(request: Request) -> InvoicingGate:
+    return container_of(request).invoicing
+
+
+def _reviews(request: Request) -> RealNameReviews:
+    return container_of(request).reviews
+
+
 def _staff_acts(request: Request) -> StaffService:
     return container_of(request).staff
 
@@ -128,6 +138,8 @@ Audit = Annotated[ActivityService, Depends(_audit)]
 Clients = Annotated[ClientService, Depends(_clients)]
 Directory = Annotated[DirectoryService, Depends(_directory)]
 Feed = Annotated[Events, Depends(_events)]
+Invoices = Annotated[InvoicingGate, Depends(_invoices)]
+Reviews = Annotated[RealNameReviews, Depends(_reviews)]
 StaffActs = Annotated[StaffService, Depends(_staff_acts)]
 Tickets = Annotated[TicketService, Depends(_tickets)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]

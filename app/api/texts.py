@@ -49,6 +49,12 @@ def problem_text(code: str, locale: str, params: Mapping[str, object]) -> tuple[
     return title, detail.format_map(params)
 
 
+def reason_text(code: str, locale: str) -> str:
+    """Why a real-name submission was rejected."""
+    text: str = _texts()["reasons"][code][_known(locale)]
+    return text
+
+
 def field_text(code: str, locale: str) -> str:
     """What is wrong with one field; a general sentence for a code without a text of its own."""
     fields = _texts()["fields"]

@@ -1,7 +1,10 @@
 """How everything is built from the settings: the one place that knows all the parts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+
+from pydantic import SecretStr
 
 from app.core.config import Billing as BillingChoice
 from app.core.config import Settings
@@ -10,7 +13,12 @@ from app.core.database import Engine, open_engine
 from app.core.migrations import head
 from app.core.passwords import PasswordHasher
 from app.core.tokens import RefreshTokens, Tokens
+from app.core.vault import Vault
 from app.gateways.billing import Billing, HttpBilling, NoBilling
+from app.gateways.real_name.alibaba import AlibabaRealName
+from app.gateways.real_name.base import Provider
+from app.gateways.real_name.sandbox import SandboxRealName
+from app.gateways.real_name.tencent import TencentRealName
 from app.gateways.targets import Targets
 from app.gateways.webhooks import WebhookGateway
 from app.models.verification import Channel
@@ -27,16 +35,21 @@ from app.services.clients import ClientService
 from app.services.closing import BoundWorkspaces, ClosingService, Debts, RecentChanges
 from app.services.credential_effects import CredentialEffects
 from app.services.credentials import CredentialService
+from app.services.data_keys import DataKeyService
 from app.services.directory import DirectoryService
 from app.services.events import Events
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
+from app.services.invoicing import InvoicingGate
 from app.services.limiting import LimitingService
 from app.services.new_accounts import NewAccounts
 from app.services.notices import Notices
 from app.services.open_codes import OpenCodes
 from app.services.password import PasswordService
 from app.services.profile import ProfileService
+from app.services.real_name import ClaimBox, RealNameService
+from app.services.real_name_effects import RealNameEffects
+from app.services.real_name_review import RealNameReviews
 from app.services.reversals import ReversalService
 from app.services.sessions import SessionService
 from app.services.signing_keys import SigningKeyService
@@ -48,6 +61,7 @@ from app.services.waiting_changes import WaitingChanges
 from app.services.webhooks import EndpointSecrets, WebhookService
 from app.services.workspaces import WorkspaceService
 from app.workers.outbox import OutboxWorker, Retrying
+from app.workers.real_name import MANUAL, Providers, RealNameWorker
 from app.workers.runner import Runner
 from app.workers.upkeep import Upkeep
 from app.workers.webhooks import Schedule, WebhookWorker
@@ -76,9 +90,15 @@ class Container:
     idempotency: IdempotencyService
     keys: SigningKeyService
     limiting: LimitingService
+    data_keys: DataKeyService
+    invoicing: InvoicingGate
     password: PasswordService
     profile: ProfileService
+    real_name: RealNameService
+    real_name_worker: RealNameWorker
+    real_name_providers: Providers
     reversals: ReversalService
+    reviews: RealNameReviews
     runner: Runner
     sessions: SessionService
     staff: StaffService
@@ -92,6 +112,8 @@ class Container:
         self.hasher.close()
         for notifier in self.notifiers.values():
             await notifier.close()
+        for provider in self.real_name_providers.by_name.values():
+            await provider.close()
         await self.billing.close()
         await self.webhook_gateway.close()
         await self.engine.dispose()
@@ -139,10 +161,17 @@ def build(settings: Settings) -> Container:
         uow, events=events, gateway=webhook_gateway, secrets=endpoint_secrets, schedule=_schedule(settings)
     )
     billing = _billing(settings)
+    data_keys = DataKeyService(uow, Vault(), secret=secret)
+    box = ClaimBox(data_keys)
+    real_name_effects = RealNameEffects(
+        notices, limits=settings, retention=timedelta(days=settings.real_name_retention_days)
+    )
+    providers = _providers(settings)
+    real_name_worker = RealNameWorker(uow, providers=providers, box=box, budgets=budgets, effects=real_name_effects)
     notifiers = build_notifiers(settings)
     outboxes = _outboxes(settings, uow, notices, notifiers)
-    upkeep = _upkeep(settings, uow, waiting)
-    runner = Runner(outboxes, webhook_worker, upkeep, poll_seconds=settings.outbox_poll_seconds)
+    upkeep = _upkeep(settings, uow, waiting, data_keys)
+    runner = Runner(outboxes, webhook_worker, real_name_worker, upkeep, poll_seconds=settings.outbox_poll_seconds)
     uow.on_messages = runner.wake
     uow.on_events += [runner.wake_for_events, events.wake]
     return Container(
@@ -169,6 +198,7 @@ def build(settings: Settings) -> Container:
             limits=settings,
             access=access,
             notices=notices,
+            real_name=real_name_effects,
             local=[BoundWorkspaces(), RecentChanges(timedelta(hours=settings.change_hold_hours))],
             remote=[Debts(billing)],
             kept=timedelta(days=settings.closed_retention_days),
@@ -176,7 +206,7 @@ def build(settings: Settings) -> Container:
         credentials=credentials,
         directory=DirectoryService(uow, new_accounts=new_accounts, region=region),
         events=events,
-        health=HealthService(uow, tokens, head=head()),
+        health=HealthService(uow, tokens, data_keys.vault, head=head()),
         idempotency=IdempotencyService(uow, secret=secret, limits=settings),
         keys=keys,
         limiting=LimitingService(uow, budgets),
@@ -192,6 +222,12 @@ def build(settings: Settings) -> Container:
             verification=verification,
         ),
         profile=ProfileService(uow),
+        data_keys=data_keys,
+        invoicing=InvoicingGate(uow, box=box),
+        real_name=RealNameService(uow, secret=secret, box=box, budgets=budgets, effects=real_name_effects),
+        real_name_worker=real_name_worker,
+        real_name_providers=providers,
+        reviews=RealNameReviews(uow, box=box, effects=real_name_effects),
         reversals=ReversalService(uow, access=access, effects=effects, notices=change_notices),
         runner=runner,
         sessions=SessionService(
@@ -263,6 +299,36 @@ def _billing(settings: Settings) -> Billing:
     )
 
 
+def _providers(settings: Settings) -> Providers:
+    made: dict[str, Callable[[], Provider]] = {
+        "sandbox": SandboxRealName,
+        "alibaba": lambda: AlibabaRealName(
+            key_id=_secret(settings.aliyun_access_key_id),
+            key_secret=_secret(settings.aliyun_access_key_secret),
+            auth_code=_secret(settings.alibaba_real_name_auth_code) or None,
+            person_endpoint=str(settings.alibaba_person_endpoint),
+            company_endpoint=str(settings.alibaba_company_endpoint),
+            timeout=settings.real_name_timeout_seconds,
+        ),
+        "tencent": lambda: TencentRealName(
+            secret_id=_secret(settings.tencent_secret_id),
+            secret_key=_secret(settings.tencent_secret_key),
+            person_endpoint=str(settings.tencent_person_endpoint),
+            company_endpoint=str(settings.tencent_company_endpoint),
+            timeout=settings.real_name_timeout_seconds,
+        ),
+    }
+    return Providers(
+        {name: made[name]() for name in settings.real_name_names if name != MANUAL},
+        settings.real_name_providers,
+        timedelta(seconds=settings.real_name_timeout_seconds),
+    )
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""
+
+
 def _outboxes(
     settings: Settings, uow: UnitOfWork, notices: Notices, notifiers: dict[str, Notifier]
 ) -> list[OutboxWorker]:
@@ -278,10 +344,11 @@ def _outboxes(
     ]
 
 
-def _upkeep(settings: Settings, uow: UnitOfWork, waiting: WaitingChanges) -> Upkeep:
+def _upkeep(settings: Settings, uow: UnitOfWork, waiting: WaitingChanges, data_keys: DataKeyService) -> Upkeep:
     return Upkeep(
         uow,
         waiting,
+        data_keys,
         retention=timedelta(days=settings.retention_days),
         known_address=timedelta(days=settings.known_address_days),
         events_kept=timedelta(days=settings.event_retention_days),

@@ -35,6 +35,15 @@ class Billing(StrEnum):
     HTTP = "http"
 
 
+REAL_NAME_PROVIDERS = ("sandbox", "manual", "alibaba", "tencent")
+_REAL_NAME_KEYS = r"^(enterprise|individual)(:[A-Z]{2})?$"
+_REAL_NAME_NEEDS = {
+    "alibaba": ("aliyun_access_key_id", "aliyun_access_key_secret"),
+    "tencent": ("tencent_secret_id", "tencent_secret_key"),
+}
+_DEVELOPMENT_PROVIDERS = {"enterprise:CN": ["sandbox"], "individual:CN": ["sandbox"]}
+
+
 class Settings(BaseSettings, Limits):
     """Everything that can be set. Raises pydantic's ValidationError for a value that production must not run with."""
 
@@ -90,6 +99,19 @@ class Settings(BaseSettings, Limits):
     billing_token: SecretStr | None = None
     billing_timeout_seconds: PositiveInt = 5
 
+    real_name_providers: dict[
+        Annotated[str, Field(pattern=_REAL_NAME_KEYS)], list[Annotated[str, Field(pattern="^[a-z]+$")]]
+    ] = _DEVELOPMENT_PROVIDERS
+    real_name_timeout_seconds: PositiveInt = 10
+    real_name_retention_days: PositiveInt = 30
+    alibaba_real_name_auth_code: SecretStr | None = None
+    tencent_secret_id: SecretStr | None = None
+    alibaba_person_endpoint: AnyHttpUrl = AnyHttpUrl("https://cloudauth.aliyuncs.com")
+    alibaba_company_endpoint: AnyHttpUrl = AnyHttpUrl("https://dytnsapi.aliyuncs.com")
+    tencent_secret_key: SecretStr | None = None
+    tencent_person_endpoint: AnyHttpUrl = AnyHttpUrl("https://faceid.tencentcloudapi.com")
+    tencent_company_endpoint: AnyHttpUrl = AnyHttpUrl("https://ocr.tencentcloudapi.com")
+
     default_phone_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CN"
     default_time_zone: str = "Asia/Shanghai"
     dev_messages_file: Path = Path("var/messages.jsonl")
@@ -115,6 +137,11 @@ class Settings(BaseSettings, Limits):
         return self.environment is Environment.DEVELOPMENT
 
     @property
+    def real_name_names(self) -> set[str]:
+        """The providers that some order names."""
+        return {name for order in self.real_name_providers.values() for name in order}
+
+    @property
     def uses_sqlite(self) -> bool:
         return self.database_url.get_secret_value().startswith("sqlite")
 
@@ -134,6 +161,10 @@ class Settings(BaseSettings, Limits):
             missing = [f"GUANCE_{name.upper()}" for name, value in needs.get(chosen, {}).items() if not value]
             if missing:
                 raise ValueError(f"the notifier {chosen} needs {', '.join(missing)}")
+        for name in self.real_name_names:
+            missing = [f"GUANCE_{one.upper()}" for one in _REAL_NAME_NEEDS.get(name, ()) if not getattr(self, one)]
+            if name not in REAL_NAME_PROVIDERS or missing:
+                raise ValueError(f"GUANCE_REAL_NAME_PROVIDERS: {name} needs {', '.join(missing) or 'to be known'}")
         if self.billing is Billing.HTTP and not self.billing_url:
             raise ValueError("GUANCE_BILLING=http needs GUANCE_BILLING_URL")
         return self
@@ -152,6 +183,7 @@ class Settings(BaseSettings, Limits):
             and not self.allow_sqlite,
             "GUANCE_ISSUER must be the https URL of this service": not self.issuer.startswith("https://"),
             "GUANCE_BILLING=none is for development: nobody is asked for debts": self.billing is Billing.NONE,
+            "GUANCE_REAL_NAME_PROVIDERS: sandbox is for development": "sandbox" in self.real_name_names,
             "GUANCE_SPA_URL must be https": self.spa_url.scheme != "https",
         }
         if reasons := [reason for reason, holds in refused.items() if holds]:

@@ -247,6 +247,18 @@ class ClosingRefused(Conflict):
         return {"unmet": [one.shown() for one in self.unmet]}
 
 
+class SubmissionPending(Conflict):
+    code = "submission_pending"
+
+
+class DocumentUsedUp(Conflict):
+    code = "document_used_up"
+
+
+class SecondActorNeeded(Conflict):
+    code = "second_actor_needed"
+
+
 class TooManySecrets(Conflict):
     code = "too_many_secrets"
 
@@ -371,6 +383,10 @@ class TooManySends(TooMany):
 
 class TooManyTries(TooMany):
     code = "too_many_tries"
+
+
+class TooManyMismatches(TooMany):
+    code = "too_many_mismatches"
 
 
 class LoginSlowed(TooMany):

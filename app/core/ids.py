@@ -18,6 +18,8 @@ CLIENT_SECRET = "scrt"
 EVENT = "evnt"
 WEBHOOK_ENDPOINT = "whep"
 WEBHOOK_ATTEMPT = "what"
+REAL_NAME = "rnam"
+DATA_KEY = "dkey"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

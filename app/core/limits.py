@@ -35,6 +35,10 @@ class Limits(BaseModel):
     change_hold_hours: Annotated[int, Field(ge=0)] = 24
     fresh_login_seconds: PositiveInt = 600
     login_ticket_seconds: PositiveInt = 60
+    real_name_accounts_per_enterprise: PositiveInt = 6
+    real_name_accounts_per_individual: PositiveInt = 3
+    daily_mismatches_per_account: PositiveInt = 5
+    daily_mismatches_per_document: PositiveInt = 10
     idempotency_hours: PositiveInt = 24
 
     @property

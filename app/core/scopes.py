@@ -11,8 +11,10 @@ class Scope(StrEnum):
     WORKSPACES = "workspaces:write"
     EVENTS = "events:read"
     WEBHOOKS = "webhooks:manage"
+    INVOICING = "invoicing:read"
     STAFF_ACCOUNTS = "staff:accounts"
     STAFF_AUDIT = "staff:audit"
+    STAFF_REAL_NAME = "staff:real-name"
 
 
 MEANINGS = {
@@ -23,6 +25,8 @@ MEANINGS = {
     Scope.WORKSPACES: "Say which account pays for a workspace, and that a workspace is dissolved.",
     Scope.EVENTS: "Read the event feed.",
     Scope.WEBHOOKS: "Manage the client's own webhook endpoints, which are sent the events of the feed.",
+    Scope.INVOICING: "Ask whether an account may have invoices, and under which verified name.",
     Scope.STAFF_ACCOUNTS: "For staff tools: suspend, restore, end sessions, switch arbitrary settlement.",
     Scope.STAFF_AUDIT: "For staff tools: read the activity trail with actors, reasons and addresses.",
+    Scope.STAFF_REAL_NAME: "For staff tools: review real-name submissions, whose names and numbers they show.",
 }

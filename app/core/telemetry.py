@@ -22,6 +22,7 @@ WEBHOOKS = Counter("guance_webhook_attempts_total", "Requests to webhook endpoin
 WEBHOOK_SECONDS = Histogram("guance_webhook_attempt_seconds", "How long one request to a webhook endpoint took")
 WEBHOOKS_WAITING = Gauge("guance_webhook_waiting_deliveries", "Deliveries to active endpoints not taken yet")
 WEBHOOKS_AGE = Gauge("guance_webhook_oldest_seconds", "How long the oldest of them is overdue")
+REAL_NAME_CALLS = Counter("guance_real_name_calls_total", "Questions to providers", ["provider", "type", "outcome"])
 HASH_QUEUE = Gauge("guance_password_hash_queue", "Password hashes being computed or waiting")
 REQUESTS = Counter("guance_http_requests_total", "Requests by route and status", ["method", "route", "status"])
 

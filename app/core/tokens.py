@@ -49,7 +49,7 @@ class SigningKey:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         public = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
-        return cls(kid=b64(digest(public))[:16], pem=pem, active_from=active_from)
+        return cls(kid=digest(public).hex()[:16], pem=pem, active_from=active_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ class Action(StrEnum):
     SESSIONS_ENDED = "sessions.ended"
     ARBITRARY_SETTLEMENT = "arbitrary_settlement.set"
     CLOSED = "account.closed"
+    REAL_NAME_SUBMITTED = "real_name.submitted"
+    REAL_NAME_CANCELLED = "real_name.cancelled"
+    REAL_NAME_REVIEWED = "real_name.in_review"
+    REAL_NAME_PROPOSED = "real_name.override_proposed"
+    REAL_NAME_VERIFIED = "real_name.verified"
+    REAL_NAME_REJECTED = "real_name.rejected"
 
 
 class Actor(StrEnum):

@@ -24,6 +24,9 @@ class EventType(StrEnum):
     SUSPENDED = "account.suspended"
     RESTORED = "account.restored"
     CLOSED = "account.closed"
+    REAL_NAME_SUBMITTED = "real_name.submitted"
+    REAL_NAME_VERIFIED = "real_name.verified"
+    REAL_NAME_REJECTED = "real_name.rejected"
     ENDPOINT_PAUSED = "webhook_endpoint.paused"
 
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from app.core import clock
+from app.core import acs3, clock
 from app.core.outgoing import hindrance, quiet_client, read_some
-from app.notifiers import acs3
 from app.notifiers.base import Message, PermanentFailure, TemporaryFailure
 
 _ACTION, _VERSION = "SendSms", "2017-05-25"

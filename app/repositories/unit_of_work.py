@@ -20,6 +20,7 @@ from app.core.errors import (
     NotReady,
     PhoneTaken,
     ReferenceTaken,
+    SubmissionPending,
     TransactionConflict,
     UsernameTaken,
 )
@@ -30,11 +31,13 @@ from app.repositories.challenges import ChallengeRepository
 from app.repositories.cleanup import CleanupRepository
 from app.repositories.clients import ClientRepository
 from app.repositories.credentials import CredentialChangeRepository
+from app.repositories.data_keys import DataKeyRepository
 from app.repositories.directory import DirectoryRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.outbox import OutboxRepository
+from app.repositories.real_name import RealNameRepository
 from app.repositories.registrations import RegistrationRepository
 from app.repositories.schema import SchemaRepository
 from app.repositories.sessions import SessionRepository
@@ -61,6 +64,8 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     # Another account was made under the reference meanwhile.
     "pk_account_references": ReferenceTaken,
     "account_references.client_id, account_references.reference": ReferenceTaken,
+    "uq_real_name_submissions_pending": SubmissionPending,
+    "real_name_submissions.account_id": SubmissionPending,
     # Two at once named one workspace: run again, the second finds it.
     "pk_workspaces": TransactionConflict,
     "workspaces.id": TransactionConflict,
@@ -100,11 +105,13 @@ class Work:
         self.changes = CredentialChangeRepository(session)
         self.cleanup = CleanupRepository(session)
         self.clients = ClientRepository(session)
+        self.data_keys = DataKeyRepository(session)
         self.directory = DirectoryRepository(session)
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.outbox = OutboxRepository(session)
+        self.real_name = RealNameRepository(session)
         self.registrations = RegistrationRepository(session)
         self.schema = SchemaRepository(session)
         self.sessions = SessionRepository(session)

@@ -52,6 +52,16 @@ class Budgets:
         """A logged-in caller guessing the current password."""
         return self._charge("password-tries", account_id, limit=self._limits.flow_tries, window=_HOUR)
 
+    def mismatches(self, account_id: str, document_hash: bytes) -> list[Charge]:
+        """A submission that a provider may find to be wrong: each may be paid for."""
+        limits = self._limits
+        return [
+            self._charge("account-mismatches", account_id, limit=limits.daily_mismatches_per_account, window=_DAY),
+            self._charge(
+                "document-mismatches", document_hash.hex(), limit=limits.daily_mismatches_per_document, window=_DAY
+            ),
+        ]
+
     def requests(self, ip: str) -> Charge:
         """A call without a login."""
         minute = timedelta(minutes=1)

@@ -24,6 +24,7 @@ from app.services.access import Access
 from app.services.activity import record
 from app.services.events import publish
 from app.services.notices import Contact, Notices
+from app.services.real_name_effects import RealNameEffects
 
 
 class LocalCheck(Protocol):
@@ -79,6 +80,7 @@ class ClosingService:
         limits: Limits,
         access: Access,
         notices: Notices,
+        real_name: RealNameEffects,
         local: Sequence[LocalCheck],
         remote: Sequence[RemoteCheck],
         kept: timedelta,
@@ -86,6 +88,7 @@ class ClosingService:
         self.uow = uow
         self.access = access
         self.notices = notices
+        self.real_name = real_name
         self._limits = limits
         self._local = local
         self._remote = remote
@@ -116,6 +119,7 @@ class ClosingService:
         params = {"username": account.username}
         self.notices.write(uow, Contact.of(account.email), "account_closed", account.locale, params)
         await self.access.shut(uow, account.id, reason=Ending.CLOSED, keep=None)
+        await self.real_name.close(uow, account, erase_at=at + self._kept)
         await uow.erasure.close(account, at=at, erase_at=at + self._kept)
         record(uow, Action.CLOSED, account.id, origin=caller.origin, session_id=caller.session_id)
         publish(uow, EventType.CLOSED, account.id)

@@ -2,19 +2,22 @@
 
 from app.core.errors import AppError, NotReady
 from app.core.tokens import Tokens
+from app.core.vault import Vault
 from app.repositories.unit_of_work import UnitOfWork
 
 
 class HealthService:
-    def __init__(self, uow: UnitOfWork, tokens: Tokens, *, head: str) -> None:
+    def __init__(self, uow: UnitOfWork, tokens: Tokens, vault: Vault, *, head: str) -> None:
         self.uow = uow
         self._tokens = tokens
+        self._vault = vault
         self._head = head
 
     async def require_ready(self) -> dict[str, bool]:
         """The checks, all of them true; raises NotReady.
 
-        database: it answers; schema: it is at the revision of this code; signing_key: there is one that signs.
+        database: it answers; schema: it is at the revision of this code; signing_key: there is one that
+        signs; data_key: there is one that seals names and document numbers.
         """
         checks = await self._checks()
         if not all(checks.values()):
@@ -22,9 +25,10 @@ class HealthService:
         return checks
 
     async def _checks(self) -> dict[str, bool]:
+        keys = {"signing_key": self._tokens.ready, "data_key": self._vault.ready}
         try:
             async with self.uow.reading() as uow:
                 revision = await uow.schema.revision()
         except AppError:
-            return {"database": False, "schema": False, "signing_key": self._tokens.ready}
-        return {"database": True, "schema": revision == self._head, "signing_key": self._tokens.ready}
+            return {"database": False, "schema": False, **keys}
+        return {"database": True, "schema": revision == self._head, **keys}

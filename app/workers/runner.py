@@ -7,6 +7,7 @@ import structlog
 
 from app.core.errors import Unavailable
 from app.workers.outbox import OutboxWorker
+from app.workers.real_name import RealNameWorker
 from app.workers.upkeep import Upkeep
 from app.workers.webhooks import WebhookWorker
 
@@ -20,15 +21,22 @@ class Runner:
     """Runs until it is stopped. Nothing that a worker raises ends its loop."""
 
     def __init__(
-        self, outboxes: list[OutboxWorker], webhooks: WebhookWorker, upkeep: Upkeep, *, poll_seconds: float
+        self,
+        outboxes: list[OutboxWorker],
+        webhooks: WebhookWorker,
+        real_name: RealNameWorker,
+        upkeep: Upkeep,
+        *,
+        poll_seconds: float,
     ) -> None:
         self._outboxes = outboxes
         self._webhooks = webhooks
+        self._real_name = real_name
         self.upkeep = upkeep
         self._poll = poll_seconds
         self._stopping = asyncio.Event()
         self._new_messages = [asyncio.Event() for _ in outboxes]
-        self._new_events, self._new_deliveries = asyncio.Event(), asyncio.Event()
+        self._new_events, self._new_deliveries, self._submitted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self) -> None:
@@ -37,8 +45,9 @@ class Runner:
             event.set()
 
     def wake_for_events(self) -> None:
-        """There are new events."""
+        """There are new events; one of them may be a submission."""
         self._new_events.set()
+        self._submitted.set()
 
     def start(self) -> None:
         loops = [
@@ -48,6 +57,7 @@ class Runner:
         loops += [
             self._loop(self._spread, self._poll, self._new_events),
             self._loop(self._webhooks.deliver_due, self._poll, self._new_deliveries),
+            self._loop(self._real_name.ask_due, self._poll, self._submitted),
             self._loop(self.upkeep.apply_due_changes, _CHANGES_EVERY),
             self._loop(self.upkeep.measure, _MEASURE_EVERY),
             self._loop(self.upkeep.forget, _FORGET_EVERY),

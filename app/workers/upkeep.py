@@ -7,6 +7,7 @@ import structlog
 from app.core.clock import now
 from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING, WEBHOOKS_AGE, WEBHOOKS_WAITING
 from app.repositories.unit_of_work import UnitOfWork
+from app.services.data_keys import DataKeyService
 from app.services.waiting_changes import WaitingChanges
 
 _TRAILS = 100  # closed accounts in one transaction
@@ -19,6 +20,7 @@ class Upkeep:
         self,
         uow: UnitOfWork,
         waiting: WaitingChanges,
+        data_keys: DataKeyService,
         *,
         retention: timedelta,
         known_address: timedelta,
@@ -26,6 +28,7 @@ class Upkeep:
     ) -> None:
         self.uow = uow
         self._waiting = waiting
+        self._data_keys = data_keys
         self._retention = retention
         self._known_address = known_address
         self._events_kept = events_kept
@@ -56,6 +59,10 @@ class Upkeep:
             deleted["events"] = await uow.events.forget(at - self._events_kept)
         async with self.uow() as uow:
             deleted["closed_accounts"] = await uow.erasure.erase_trails(at, limit=_TRAILS)
+        async with self.uow() as uow:
+            deleted["real_names"] = await uow.real_name.erase_due(at, limit=_TRAILS)
+        await self._data_keys.reload()
+        deleted["resealed"] = await self._data_keys.reseal() if self._data_keys.vault.ready else 0
         if forgotten := {table: count for table, count in deleted.items() if count}:
             log.info("forgotten", **forgotten)
         return expired

@@ -45,6 +45,7 @@ def upkeep(api: Api) -> Upkeep:
     return Upkeep(
         api.container.profile.uow,
         api.container.waiting,
+        api.container.data_keys,
         retention=timedelta(days=settings.retention_days),
         known_address=timedelta(days=settings.known_address_days),
         events_kept=timedelta(days=settings.event_retention_days),

@@ -445,6 +445,44 @@ async def _(api: Api) -> httpx.Response:
         return await service.get("/events", after=cursor)
 
 
+@provokes("submission_pending")
+async def _(api: Api) -> httpx.Response:
+    holder = await api.register()
+    await submit(api, holder)
+    return await submit(api, holder)
+
+
+@provokes("document_used_up", real_name_accounts_per_enterprise=1)
+async def _(api: Api) -> httpx.Response:
+    await submit(api, await api.register())
+    return await submit(api, await api.register())
+
+
+@provokes("too_many_mismatches", daily_mismatches_per_account=1)
+async def _(api: Api) -> httpx.Response:
+    holder = await api.register()
+    for _ in range(2):
+        answer = await submit(api, holder, "Northwind (mismatched)")
+        await api.container.real_name_worker.ask_due()
+    return answer
+
+
+@provokes("second_actor_needed")
+async def _(api: Api) -> httpx.Response:
+    service, holder = await client(api), await api.register()
+    submission = (await submit(api, holder, "Northwind (mismatched)")).json()["id"]
+    await api.container.real_name_worker.ask_due()
+    url = f"/real-name/submissions/{submission}/decision"
+    for _ in range(2):
+        answer = await service.post(url, {"decision": "approve"}, headers=staff())
+    return answer
+
+
+async def submit(api: Api, holder: Holder, name: str = "Northwind") -> httpx.Response:
+    body = {"type": "enterprise", "name": name, "registration_number": "91350100M000100Y43"}
+    return await post(api, "/v1/account/real-name/submissions", holder, **body)
+
+
 def new_account(name: str) -> dict[str, str]:
     return {"username": name, "email": f"{name}@example.com", "company_name": "Northwind Trading"}
 

@@ -15,6 +15,7 @@ from tests.support.api import Api, running
 
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
+    "real_name_providers": {},
     "billing": "http",
     "billing_url": "https://bills.example.com",
     "secret_key": "a secret of at least thirty-two characters",
@@ -60,7 +61,7 @@ async def test_process_is_alive(api: Api) -> None:
 
 async def test_service_is_ready_when_database_schema_and_key_are_there(api: Api) -> None:
     answer = await api.client.get("/readyz")
-    checks = {"database": True, "schema": True, "signing_key": True}
+    checks = {"database": True, "schema": True, "signing_key": True, "data_key": True}
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": checks})
 
 
@@ -74,7 +75,7 @@ async def test_service_is_not_ready_on_another_schema(start: Any, statement: str
     answer = await api.client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.json()["code"] == "not_ready"
-    assert answer.json()["checks"] == {"database": True, "schema": False, "signing_key": True}
+    assert answer.json()["checks"] == {"database": True, "schema": False, "signing_key": True, "data_key": True}
 
 
 async def test_service_is_not_ready_without_a_key_that_signs(start: Any) -> None:
@@ -83,7 +84,7 @@ async def test_service_is_not_ready_without_a_key_that_signs(start: Any) -> None
     await api.container.keys.revoke(kid=key.kid)
     answer = await api.client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"] == {"database": True, "schema": True, "signing_key": False}
+    assert answer.json()["checks"] == {"database": True, "schema": True, "signing_key": False, "data_key": True}
 
 
 async def test_production_makes_no_key_by_itself(start: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 import respx
 import time_machine
 
-from app.notifiers import acs3
+from app.core import acs3
 from app.notifiers.base import Message, PermanentFailure, TemporaryFailure
 from app.notifiers.sms_aliyun import AliyunSmsNotifier
 

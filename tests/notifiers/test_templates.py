@@ -24,6 +24,8 @@ PARAMS: dict[str, set[str]] = {
     "account_suspended": {"username"},
     "account_restored": {"username"},
     "account_closed": {"username"},
+    "real_name_verified": {"username"},
+    "real_name_rejected": {"username"},
     "change_current_code": CODE | {"credential"},
     "change_other_code": CODE | {"credential"},
     "change_new_code": CODE | {"credential"},

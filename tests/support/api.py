@@ -190,7 +190,7 @@ async def empty(api: Api) -> None:
     """Delete every row but the signing keys and the place where events are counted from."""
     async with api.container.engine.begin() as connection:
         for table in reversed(METADATA.sorted_tables):
-            if table.name not in ("signing_keys", "event_head"):
+            if table.name not in ("signing_keys", "data_keys", "event_head"):
                 await connection.execute(delete(table))
 
 

@@ -24,7 +24,7 @@ EXPIRED = (410, "cursor_expired")
 
 async def forget(api: Api) -> None:
     uow, waiting = api.container.profile.uow, api.container.waiting
-    await Upkeep(uow, waiting, retention=KEPT, known_address=KEPT, events_kept=KEPT).forget()
+    await Upkeep(uow, waiting, api.container.data_keys, retention=KEPT, known_address=KEPT, events_kept=KEPT).forget()
 
 
 def an_event(at: datetime | None) -> Event:

@@ -37,8 +37,10 @@ class SignallingGateway(Gateway):
 def runner_of(api: Api, *outboxes: OutboxWorker) -> Runner:
     month = timedelta(days=30)
     uow, waiting = api.container.profile.uow, api.container.waiting
-    upkeep = Upkeep(uow, waiting, retention=month, known_address=month, events_kept=month)
-    return Runner(list(outboxes), api.container.webhook_worker, upkeep, poll_seconds=NEVER)
+    upkeep = Upkeep(uow, waiting, api.container.data_keys, retention=month, known_address=month, events_kept=month)
+    return Runner(
+        list(outboxes), api.container.webhook_worker, api.container.real_name_worker, upkeep, poll_seconds=NEVER
+    )
 
 
 @asynccontextmanager

@@ -35,7 +35,9 @@ Rows = Callable[[UUID, datetime], list[Base]]
 
 def upkeep(api: Api) -> Upkeep:
     uow, waiting = api.container.profile.uow, api.container.waiting
-    return Upkeep(uow, waiting, retention=RETENTION, known_address=KNOWN, events_kept=RETENTION)
+    return Upkeep(
+        uow, waiting, api.container.data_keys, retention=RETENTION, known_address=KNOWN, events_kept=RETENTION
+    )
 
 
 def _unique() -> bytes:
@@ -154,7 +156,9 @@ def test_every_table_is_either_forgotten_by_the_clock_or_lives_with_the_account(
     forgotten = {table.__tablename__ for table in TABLES}
     events = {"events", "event_head", "webhook_deliveries", "webhook_attempts"}  # test_event_retention, test_webhooks
     kept = {"signing_keys", "service_clients", "client_secrets", "webhook_endpoints"}  # until somebody removes them
-    of_accounts = {"accounts", "activity", "account_references", "workspaces"}
+    kept |= {"data_keys", "real_name_documents"}
+    of_accounts = {"accounts", "activity", "account_references", "workspaces", "real_name_submissions"}
+    of_accounts |= {"real_name_calls"}
 
     assert forgotten | events | kept | of_accounts == set(METADATA.tables)
 

@@ -148,6 +148,16 @@ def _utf8(value: Any) -> Any:
 
 ActorName = Annotated[str, BeforeValidator(_utf8), *text(1, 128)]
 Reason = Annotated[str, BeforeValidator(_utf8), *text(1, 500)]
+
+
+def _no_pictures(value: str) -> str:
+    if any(unicodedata.category(letter) in ("So", "Sk") for letter in value):
+        raise _refuse("forbidden_character")
+    return value
+
+
+LegalName = Annotated[str, *text(2, 128), AfterValidator(_no_pictures)]
+PersonName = Annotated[str, *text(2, 64), AfterValidator(_no_pictures)]
 CompanyName = Annotated[str, *text(2, 128)]
 Description = Annotated[str, *text(1, 1000, lines=True)]
 ContactName = Annotated[str, *text(1, 64)]
@@ -230,6 +240,7 @@ ChangeId = Annotated[UUID, *_shown_id(ids.CREDENTIAL_CHANGE)]
 RegistrationId = Annotated[UUID, *_shown_id(ids.REGISTRATION)]
 ResetId = Annotated[UUID, *_shown_id(ids.PASSWORD_RESET)]
 SessionId = Annotated[UUID, *_shown_id(ids.SESSION)]
+SubmissionId = Annotated[UUID, *_shown_id(ids.REAL_NAME)]
 
 ChallengeIdIn = Annotated[UUID, _body_id(ids.CHALLENGE), *_shown_id(ids.CHALLENGE)]
 AccountPath = Annotated[UUID, _path_id(ids.ACCOUNT), *_shown_id(ids.ACCOUNT)]
@@ -237,6 +248,7 @@ EndpointPath = Annotated[UUID, _path_id(ids.WEBHOOK_ENDPOINT), *_shown_id(ids.WE
 ChangePath = Annotated[UUID, _path_id(ids.CREDENTIAL_CHANGE), *_shown_id(ids.CREDENTIAL_CHANGE)]
 RegistrationPath = Annotated[UUID, _path_id(ids.REGISTRATION), *_shown_id(ids.REGISTRATION)]
 ResetPath = Annotated[UUID, _path_id(ids.PASSWORD_RESET), *_shown_id(ids.PASSWORD_RESET)]
+SubmissionPath = Annotated[UUID, _path_id(ids.REAL_NAME), *_shown_id(ids.REAL_NAME)]
 SessionPath = Annotated[UUID, _path_id(ids.SESSION), *_shown_id(ids.SESSION)]
 
 

@@ -16,6 +16,9 @@ EventType = Literal[
     "account.suspended",
     "account.restored",
     "account.closed",
+    "real_name.submitted",
+    "real_name.verified",
+    "real_name.rejected",
     "webhook_endpoint.paused",
 ]
 _EVENT_ID = "evnt_0193b5c27d3e7a41b4d2c9f1e8a60b57"

@@ -1,0 +1,1 @@
+"""Who is asked whether a name and a document number belong together: one module for each provider."""
