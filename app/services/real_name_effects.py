@@ -121,6 +121,7 @@ class RealNameEffects:
             record_staff(uow, action, account.id, staff, old=shown, new=submission.reason)
         else:
             record(uow, action, account.id, actor=Actor.SYSTEM, old=shown, new=submission.reason)
-        publish(uow, event, account.id, submission_id=shown, type=submission.type, reason=submission.reason)
+        why = {} if verified else {"reason": submission.reason}
+        publish(uow, event, account.id, submission_id=shown, type=submission.type, **why)
         template = "real_name_verified" if verified else "real_name_rejected"
         self._notices.write(uow, Contact.of(account.email), template, account.locale, {"username": account.username})

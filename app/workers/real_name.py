@@ -17,7 +17,7 @@ from app.gateways.real_name.base import Claim, Outcome, Provider, Verdict
 from app.models.real_name import ProviderCall, Reason, Submission, SubmissionStatus
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.budgets import Budgets
-from app.services.real_name import ClaimBox
+from app.services.real_name import HOME, ClaimBox
 from app.services.real_name_effects import RealNameEffects
 
 MANUAL = "manual"  # in an order of providers: staff
@@ -33,14 +33,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """Whom to ask, in this order, by `type:country`, by `type`, or else staff. `timeout` bounds one call."""
+    """Whom to ask, in this order: by `type:country`, in mainland China by `type`, else staff. `timeout` bounds a call."""
 
     by_name: Mapping[str, Provider]
     orders: Mapping[str, Sequence[str]]
     timeout: timedelta
 
     def order(self, kind: str, country: str) -> Sequence[str]:
-        return self.orders.get(f"{kind}:{country}") or self.orders.get(kind) or [MANUAL]
+        own = self.orders.get(f"{kind}:{country}")
+        return own or (self.orders.get(kind) if country == HOME else None) or [MANUAL]
 
     @property
     def lease(self) -> timedelta:
