@@ -36,6 +36,8 @@ _BEYOND_THE_SCHEMA = {
     *("forbidden_character", "invalid_cursor", "invalid_email", "invalid_phone", "phone_country_not_served"),
     *("phone_not_mobile", "string_too_short", "unknown_industry", "unknown_parameter", "unknown_region"),
     *("invalid_instant", "unknown_site", "unknown_time_zone"),
+    *("id_number_too_short", "invalid_id_number", "id_number_birth_date", "id_number_check_digit"),
+    *("credit_code_letters", "invalid_credit_code", "credit_code_check_digit"),
 }
 
 
