@@ -49,7 +49,7 @@ def resident_number(text: str) -> str:
     Raises DocumentRefused: `id_number_too_short` (15 places: no longer valid), `invalid_id_number` (another form, or no
     such province), `id_number_birth_date` (no date, before 1900, or to come in China), `id_number_check_digit`.
     """
-    number = _normalised(text)
+    number = plain(text[: _LONGEST_INPUT + 1])
     if _FIRST_GENERATION.fullmatch(number):
         raise DocumentRefused("id_number_too_short")
     if not _RESIDENT.fullmatch(number) or number[:2] not in _PROVINCES:
@@ -68,7 +68,7 @@ def social_credit_code(text: str) -> str:
     form), `credit_code_check_digit`. The check inside of the organisation code is not asked for: see
     `inner_check_holds`.
     """
-    code = _normalised(text)
+    code = plain(text[: _LONGEST_INPUT + 1])
     if len(code) == 18 and _NEVER_IN_CREDIT.intersection(code):
         raise DocumentRefused("credit_code_letters")
     if not _CREDIT.fullmatch(code):
@@ -117,10 +117,8 @@ def masked(number: str) -> str:
     return number[:head] + "*" * (len(number) - head - tail) + number[len(number) - tail :]
 
 
-def _normalised(text: str) -> str:
-    """NFKC, no blanks or invisible characters (they come along when a number is copied), upper case."""
-    if len(text) > _LONGEST_INPUT:
-        return ""
+def plain(text: str) -> str:
+    """One spelling of a number: NFKC, upper case, without the blanks and invisible characters that copying brings."""
     wide = unicodedata.normalize("NFKC", text)
     return "".join(each for each in wide if not each.isspace() and unicodedata.category(each) != "Cf").upper()
 

@@ -27,6 +27,7 @@ class EventType(StrEnum):
     REAL_NAME_SUBMITTED = "real_name.submitted"
     REAL_NAME_VERIFIED = "real_name.verified"
     REAL_NAME_REJECTED = "real_name.rejected"
+    REAL_NAME_CANCELLED = "real_name.cancelled"
     ENDPOINT_PAUSED = "webhook_endpoint.paused"
 
 

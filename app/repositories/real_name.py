@@ -60,6 +60,9 @@ class RealNameRepository(Repository):
     async def in_force(self, account_id: UUID) -> Submission | None:
         return await self._session.scalar(select(Submission).where(Submission.account_id == account_id, _IN_FORCE))
 
+    async def pending(self, account_id: UUID) -> Submission | None:
+        return await self._session.scalar(select(Submission).where(Submission.account_id == account_id, _PENDING))
+
     async def latest(self, account_id: UUID) -> Submission | None:
         statement = select(Submission).where(Submission.account_id == account_id).order_by(Submission.id.desc())
         return await self._session.scalar(statement.limit(1))

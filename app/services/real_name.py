@@ -15,7 +15,7 @@ from app.core.clock import now
 from app.core.contacts import ContactRefused, read_phone
 from app.core.crypto import Mac, Unreadable
 from app.core.documents import DocumentRefused
-from app.core.errors import Invalid, NotFound, TooManyMismatches, WrongState
+from app.core.errors import Invalid, NotFound, SubmissionPending, TooManyMismatches, WrongState
 from app.gateways.real_name.base import Claim, Kind
 from app.models.accounts import Account, RealNameStatus
 from app.models.activity import Action
@@ -159,11 +159,13 @@ class RealNameService:
                 raise NotFound
             if submission.status != SubmissionStatus.PENDING:
                 raise WrongState
-            if not submission.in_review and submission.attempt_id is None:  # nobody is asked now: it is no mismatch
+            unasked = not submission.in_review and submission.attempt_id is None
+            await self.effects.drop(uow, account, submission, status=SubmissionStatus.CANCELLED)
+            if unasked:  # nobody is asked now: it is no mismatch
                 charges = self.budgets.mismatches(account.id.hex, submission.document_hash)
                 await uow.budgets.give_back([charge.key for charge in charges])
-            await self.effects.drop(uow, account, submission, status=SubmissionStatus.CANCELLED)
             shown = ids.show(ids.REAL_NAME, submission.id)
+            publish(uow, EventType.REAL_NAME_CANCELLED, account.id, submission_id=shown, type=submission.type)
             record(
                 uow,
                 Action.REAL_NAME_CANCELLED,
@@ -193,9 +195,11 @@ class RealNameService:
 
     @retried
     async def _submit(self, caller: Caller, claim: Claim, country: str) -> Submission:
-        document_hash = self._mac.of(claim.kind, country, claim.number)
+        document_hash = self._mac.of(claim.kind, country, documents.plain(claim.number))
         async with self.uow() as uow:
             account = await uow.accounts.through_session(caller, hold=True)
+            if await uow.real_name.pending(account.id) is not None:
+                raise SubmissionPending
             await _refuse_a_step_back(uow, account, claim)
             holds = await self.effects.take_document(uow, account.id, SubmissionType(claim.kind), document_hash)
             submission = self._new(account, claim, country, document_hash, holds=holds)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.core import ids
+from app.core import documents, ids
 from app.core.callers import Staff
 from app.core.errors import NotFound, NotReady, SecondActorNeeded, WrongState
 from app.models.accounts import Account
@@ -117,13 +117,19 @@ class RealNameReviews:
             await self._override(uow, staff, account, submission)
 
     async def _override(self, uow: Work, staff: Staff, account: Account, submission: Submission) -> None:
-        """The first one proposes, another one does it."""
+        """The first one proposes, another one does it. Not past a newer word of the holder's."""
+        in_force = await uow.real_name.in_force(account.id)
+        enterprise = in_force is not None and in_force.type == SubmissionType.ENTERPRISE
+        if await uow.real_name.pending(account.id) is not None or (
+            enterprise and submission.type == SubmissionType.INDIVIDUAL
+        ):
+            raise WrongState
         if submission.proposed_by is None:
             submission.proposed_by = staff.name
             shown = ids.show(ids.REAL_NAME, submission.id)
             record_staff(uow, Action.REAL_NAME_PROPOSED, account.id, staff, new=shown)
             return
-        if submission.proposed_by.casefold() == staff.name.casefold():
+        if _person(submission.proposed_by) == _person(staff.name):
             raise SecondActorNeeded
         kind = SubmissionType(submission.type)
         submission.holds_document = await self.effects.take_document(uow, account.id, kind, submission.document_hash)
@@ -151,6 +157,11 @@ class RealNameReviews:
             decided_at=row.decided_at,
             calls=[CallView(one.provider, one.outcome, one.detail, one.request_id, one.created_at) for one in calls],
         )
+
+
+def _person(name: str) -> str:
+    """However it is written: `Han Meimei` is `han　meimei`."""
+    return documents.plain(name).casefold()
 
 
 def _may_override(submission: Submission) -> bool:

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """Whom to ask, in this order: by `type:country`, in mainland China by `type`, else staff. `timeout` bounds a call."""
+    """Whom to ask, in order: by `type:country`, in mainland China by `type`, else staff. `timeout` bounds a call."""
 
     by_name: Mapping[str, Provider]
     orders: Mapping[str, Sequence[str]]

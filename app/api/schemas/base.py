@@ -150,14 +150,19 @@ ActorName = Annotated[str, BeforeValidator(_utf8), *text(1, 128)]
 Reason = Annotated[str, BeforeValidator(_utf8), *text(1, 500)]
 
 
-def _no_pictures(value: str) -> str:
-    if any(unicodedata.category(letter) in ("So", "Sk") for letter in value):
+def known_region() -> AfterValidator:
+    return _known(reference.is_region, "unknown_region")
+
+
+def _printed(value: str) -> str:
+    """As a register prints it: no pictures, and nothing that is not seen."""
+    if any(unicodedata.category(letter) in ("So", "Sk", "Cf") for letter in value):
         raise _refuse("forbidden_character")
     return value
 
 
-LegalName = Annotated[str, *text(2, 128), AfterValidator(_no_pictures)]
-PersonName = Annotated[str, *text(2, 64), AfterValidator(_no_pictures)]
+LegalName = Annotated[str, *text(2, 128), AfterValidator(_printed)]
+PersonName = Annotated[str, *text(2, 64), AfterValidator(_printed)]
 CompanyName = Annotated[str, *text(2, 128)]
 Description = Annotated[str, *text(1, 1000, lines=True)]
 ContactName = Annotated[str, *text(1, 64)]

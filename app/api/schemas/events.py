@@ -19,6 +19,7 @@ EventType = Literal[
     "real_name.submitted",
     "real_name.verified",
     "real_name.rejected",
+    "real_name.cancelled",
     "webhook_endpoint.paused",
 ]
 _EVENT_ID = "evnt_0193b5c27d3e7a41b4d2c9f1e8a60b57"

@@ -4,7 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import AccountId, In, LegalName, Moment, Out, PersonName, Phone, SubmissionId, text
+from app.api.schemas.base import (
+    AccountId,
+    In,
+    LegalName,
+    Moment,
+    Out,
+    PersonName,
+    Phone,
+    SubmissionId,
+    known_region,
+    text,
+)
 
 Type = Literal["enterprise", "individual"]
 State = Literal["pending", "verified", "rejected", "cancelled"]
@@ -18,8 +29,8 @@ WhyNot = Literal[
     "forged_document",
     "other",
 ]
-RejectedFor = Literal["mismatched", "not_operating", "not_found", "unclear_document", "forged_document", "other"]
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+RejectedFor = Literal["not_operating", "not_found", "unclear_document", "forged_document", "other"]
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), known_region()]
 Number = Annotated[str, *text(2, 64)]
 _SUBMISSION: dict[str, Any] = {
     "id": "rnam_0193b5c27d3e7a41b4d2c9f1e8a60b57",
@@ -62,7 +73,9 @@ class EnterpriseIn(In):
     name: LegalName = Field(description="As on the licence: the invoice header.")
     registration_number: Number = Field(description="Unified Social Credit Code; abroad, what the register gave.")
     country: Country = Field("CN", description="ISO 3166-1. Other than CN is looked at by staff.")
-    legal_representative: RepresentativeIn | None = Field(None, description="Makes the proof stronger; CN only.")
+    legal_representative: RepresentativeIn | None = Field(
+        None, description="Makes the proof stronger; abroad staff looks at it."
+    )
 
     def claim(self) -> dict[str, Any]:
         legal = self.legal_representative
