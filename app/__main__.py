@@ -195,13 +195,19 @@ def rotate_data_key() -> None:
 
 @keys.command("adopt-data")
 def adopt_data_keys(
-    old_secret_file: Annotated[Path, typer.Option(help="A file with the GUANCE_SECRET_KEY of before.", exists=True)],
+    old_secret_file: Annotated[
+        Path,
+        typer.Option(help="A file with the GUANCE_SECRET_KEY of before.", exists=True, dir_okay=False, readable=True),
+    ],
 ) -> None:
     """After GUANCE_SECRET_KEY was changed: make the keys that it has sealed readable under the new one."""
-    old = old_secret_file.read_text(encoding="utf-8").strip().encode()
+    old = old_secret_file.read_bytes().strip()
 
     async def adopt(container: Container) -> None:
         typer.echo(f"adopted {await container.data_keys.adopt(old_secret=old)}")
+        if left := sum(not key.readable for key in await container.data_keys.all()):
+            typer.echo(f"{left} still unreadable: sealed with yet another GUANCE_SECRET_KEY", err=True)
+            raise typer.Exit(1)
 
     _run(_settings(quiet=True), adopt)
 
