@@ -264,6 +264,4 @@ class DecisionIn(In):
     model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "reject", "reason": "unclear_document"}]})
 
     decision: Literal["approve", "reject"] = Field(description="What is done with it.")
-    reason: (
-        Literal["mismatched", "not_operating", "not_found", "unclear_document", "forged_document", "other"] | None
-    ) = Field(None, description="For a rejection: what the holder is told.")
+    reason: RejectedFor | None = Field(None, description="For a rejection: what the holder is told.")
