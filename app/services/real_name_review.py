@@ -99,12 +99,14 @@ class RealNameReviews:
             named = await uow.real_name.get(submission_id)
         if named is None:
             raise NotFound
+        # Before the transaction: it may have to ask for a key. What was submitted never changes.
+        readable = await self.box.open(named.id, named.sealed) is not None
         async with self.uow() as uow:
             account = await uow.accounts.hold(named.account_id)
             submission = await uow.real_name.get(submission_id, hold=True)
             if account is None or submission is None:
                 raise NotFound
-            if approve and submission.sealed and await self.box.open(submission.id, submission.sealed) is None:
+            if approve and submission.sealed and not readable:
                 raise NotReady({"data_key": False})  # nobody can have looked at it
             if submission.status == SubmissionStatus.PENDING and submission.in_review:
                 if approve:
@@ -119,10 +121,7 @@ class RealNameReviews:
     async def _override(self, uow: Work, staff: Staff, account: Account, submission: Submission) -> None:
         """The first one proposes, another one does it. Not past a newer word of the holder's."""
         in_force = await uow.real_name.in_force(account.id)
-        enterprise = in_force is not None and in_force.type == SubmissionType.ENTERPRISE
-        if await uow.real_name.pending(account.id) is not None or (
-            enterprise and submission.type == SubmissionType.INDIVIDUAL
-        ):
+        if await uow.real_name.pending(account.id) is not None or _is_past(submission, in_force):
             raise WrongState
         if submission.proposed_by is None:
             submission.proposed_by = staff.name
@@ -157,6 +156,14 @@ class RealNameReviews:
             decided_at=row.decided_at,
             calls=[CallView(one.provider, one.outcome, one.detail, one.request_id, one.created_at) for one in calls],
         )
+
+
+def _is_past(submission: Submission, in_force: Submission | None) -> bool:
+    """What is in force came after it, or is an enterprise where it is a person."""
+    if in_force is None:
+        return False
+    enterprise = in_force.type == SubmissionType.ENTERPRISE
+    return in_force.id > submission.id or (enterprise and submission.type == SubmissionType.INDIVIDUAL)
 
 
 def _person(name: str) -> str:
