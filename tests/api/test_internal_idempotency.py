@@ -15,6 +15,7 @@ from app.core.scopes import Scope
 from app.main import documents
 from app.models.idempotency import IdempotentAnswer
 from tests.support.api import PASSWORD, Api, Holder, may_log_in, refusal
+from tests.support.real_names import enterprise, submit
 from tests.support.services import ServiceClient, client, staff, token
 
 Json = dict[str, Any]
@@ -103,7 +104,20 @@ def test_every_post_takes_a_key_but_the_one_that_only_reads() -> None:
     without = {one["operationId"] for one in posts if "Idempotency-Key" not in str(one.get("parameters"))}
 
     assert without == {"look_up_accounts"}
-    assert {one["operationId"] for one in posts} - without == set(NAMES)
+    assert {one["operationId"] for one in posts} - without == {*NAMES, "decide_submission"}
+
+
+async def test_a_decision_is_made_once(api: Api) -> None:
+    """Without the key the same person's second approval would be refused."""
+    holder, service = await api.register(), await client(api)
+    submission = (await submit(api, holder, enterprise("Northwind (mismatched)"))).json()["id"]
+    await api.container.real_name_worker.ask_due()
+    path, headers = f"/real-name/submissions/{submission}/decision", staff() | {"Idempotency-Key": KEY}
+
+    first, again = [await service.post(path, {"decision": "approve"}, headers=headers) for _ in range(2)]
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert (first.content, again.headers["Idempotency-Replayed"]) == (again.content, "true")
 
 
 @each_request
