@@ -426,7 +426,7 @@ async def test_service_and_model_agree_whatever_happens_in_whatever_order(api: A
         run_state_machine_as_test,
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

@@ -47,7 +47,7 @@ def schema_of(surface: str, *also_good: str) -> Any:
         "positive_data_acceptance": {"expected-statuses": [*_GOOD, *also_good]},
         "negative_data_rejection": {"expected-statuses": _BAD},
     }
-    generation = {"max-examples": 25, "deterministic": True, "database": "none"}
+    generation = {"max-examples": 15, "deterministic": True, "database": "none"}
     config = schemathesis.Config.from_dict({"generation": generation, "checks": checks})
     return schemathesis.openapi.from_dict(documents()[surface], config=config)
 
