@@ -63,9 +63,26 @@ class RealNameRepository(Repository):
     async def pending(self, account_id: UUID) -> Submission | None:
         return await self._session.scalar(select(Submission).where(Submission.account_id == account_id, _PENDING))
 
-    async def latest(self, account_id: UUID) -> Submission | None:
-        statement = select(Submission).where(Submission.account_id == account_id).order_by(Submission.id.desc())
-        return await self._session.scalar(statement.limit(1))
+    async def standing(self, caller: Caller) -> tuple[str, Any, Any]:
+        """The account's status, what is in force and the latest, as they are at one moment; raises SessionEnded."""
+        newest = (
+            select(Submission.id)
+            .where(Submission.account_id == caller.account_id)
+            .order_by(Submission.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        listing = (
+            select(Account.real_name_status, _IN_FORCE.label("in_force"), *_COLUMNS)
+            .outerjoin(Submission, and_(Submission.account_id == Account.id, or_(_IN_FORCE, Submission.id == newest)))
+            .where(Account.id == caller.account_id)
+        )
+        rows = (await self._session.execute(through_session(caller, listing))).all()
+        if not rows:
+            raise SessionEnded
+        submissions = [row for row in rows if row.id]
+        in_force = next((row for row in submissions if row.in_force), None)
+        return rows[0].real_name_status, in_force, max(submissions, key=lambda row: row.id, default=None)
 
     async def invoicing(self, service: Service, account_id: UUID) -> Any:
         """The account and what is in force or pending of it, in one statement; None for no such account."""
@@ -80,7 +97,6 @@ class RealNameRepository(Repository):
             select(
                 Account.id,
                 Account.status,
-                Account.real_name_status,
                 Submission.id.label("submission_id"),
                 Submission.type,
                 Submission.status.label("submission_status"),

@@ -10,6 +10,7 @@ from app.core.errors import ResendTooSoon, TooMany, TooManySends, seconds_until
 from app.core.limits import Limits
 from app.models.verification import Challenge, Channel, Lane, Purpose
 from app.repositories.budgets import Charge, Overdrawn
+from app.repositories.unit_of_work import Work
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _TARGET = "target-sends"
@@ -61,6 +62,10 @@ class Budgets:
                 "document-mismatches", document_hash.hex(), limit=limits.daily_mismatches_per_document, window=_DAY
             ),
         ]
+
+    async def give_mismatches_back(self, uow: Work, account_id: str, document_hash: bytes) -> None:
+        """A submission that was counted beforehand is no mismatch."""
+        await uow.budgets.give_back([charge.key for charge in self.mismatches(account_id, document_hash)])
 
     def requests(self, ip: str) -> Charge:
         """A call without a login."""

@@ -107,13 +107,11 @@ class RealNameService:
 
     async def status(self, *, caller: Caller) -> RealName:
         """Raises SessionEnded."""
-        async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
-            in_force = await uow.real_name.in_force(account.id)
-            latest = await uow.real_name.latest(account.id)
+        async with self.uow.reading() as uow:
+            status, in_force, latest = await uow.real_name.standing(caller)
         claim = await self.box.open(in_force.id, in_force.sealed) if in_force else None
         return RealName(
-            status=account.real_name_status,
+            status=status,
             type=in_force.type if in_force else None,
             verified_name=_shown_name(claim),
             registration_number=documents.masked(claim.number) if claim else None,
@@ -162,8 +160,7 @@ class RealNameService:
             unasked = not submission.in_review and submission.attempt_id is None
             await self.effects.drop(uow, account, submission, status=SubmissionStatus.CANCELLED)
             if unasked:  # nobody is asked now: it is no mismatch
-                charges = self.budgets.mismatches(account.id.hex, submission.document_hash)
-                await uow.budgets.give_back([charge.key for charge in charges])
+                await self.budgets.give_mismatches_back(uow, account.id.hex, submission.document_hash)
             shown = ids.show(ids.REAL_NAME, submission.id)
             publish(uow, EventType.REAL_NAME_CANCELLED, account.id, submission_id=shown, type=submission.type)
             record(
@@ -251,8 +248,10 @@ class RealNameService:
 
 async def _refuse_a_step_back(uow: Work, account: Account, claim: Claim) -> None:
     """An enterprise does not become an individual: its invoices would lose their header."""
+    if claim.kind is Kind.ENTERPRISE:
+        return
     in_force = await uow.real_name.in_force(account.id)
-    if claim.kind is Kind.INDIVIDUAL and in_force is not None and in_force.type == SubmissionType.ENTERPRISE:
+    if in_force is not None and in_force.type == SubmissionType.ENTERPRISE:
         raise WrongState
 
 

@@ -159,8 +159,7 @@ class RealNameWorker:
 
     async def _give_back(self, uow: Work, submission: Submission) -> None:
         """It was counted as a mismatch beforehand, and is none."""
-        charges = self._budgets.mismatches(submission.account_id.hex, submission.document_hash)
-        await uow.budgets.give_back([charge.key for charge in charges])
+        await self._budgets.give_mismatches_back(uow, submission.account_id.hex, submission.document_hash)
 
 
 def _short(text: str | None, length: int) -> str | None:

@@ -4,15 +4,12 @@ Two accounts with two credentials each and any number of sessions start, prove, 
 log out and run into each other, while the clock moves. After each call the service shows what the model expects.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,12 +17,12 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from app.core import masking
 from app.core.clock import now
 from tests.support.api import Api, empty, frozen, undo, wrong
+from tests.support.stateful import Run, play
 
 FLOW, PROOF, CODE, HOLD, WAIT, UNDO = (timedelta(minutes=m) for m in (30, 10, 10, 24 * 60, 72 * 60, 72 * 60))
 CODE_TRIES, FLOW_TRIES, SENDS = 5, 10, 5
@@ -257,7 +254,6 @@ class Model:
 
 
 T = TypeVar("T")
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 PICK = st.integers(0, 11)  # of a list, round and round; 0 is the newest
 
 CHANGE: dict[str, st.SearchStrategy[Any]] = {
@@ -491,22 +487,4 @@ def outcome(answer: httpx.Response) -> str:
 )
 @pytest.mark.timeout(900)  # a failure is made small before it is shown, which takes minutes
 async def test_service_and_model_agree_whatever_happens_in_whatever_order(api: Api) -> None:
-    loop = asyncio.get_running_loop()
-
-    def run(call: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(call, loop).result()
-
-    machine: Any = lambda: Machine(api, run)  # noqa: E731
-    await asyncio.to_thread(
-        run_state_machine_as_test,
-        machine,
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    await play(lambda run: Machine(api, run), examples=30)

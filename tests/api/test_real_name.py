@@ -7,7 +7,7 @@ import pytest
 
 from app.core.clock import now, shown
 from app.notifiers.templates import render
-from tests.support.api import Api, Holder, frozen, refusal
+from tests.support.api import Api, Holder, frozen, refusal, statements
 from tests.support.real_names import (
     OTHER_CREDIT_CODE,
     OTHER_ID_NUMBER,
@@ -235,6 +235,16 @@ async def test_the_old_name_stays_in_force_whatever_becomes_of_the_new_one(api: 
     after = await status(api, holder)
     assert after == before | {"latest": after["latest"]}
     assert after["latest"]["id"] == submission
+
+
+async def test_what_is_in_force_and_what_is_latest_are_read_in_one_statement(api: Api) -> None:
+    holder = await api.register()
+    await decided(api, holder, enterprise())
+    await submitted(api, holder, enterprise("Acme Group Ltd."))
+    with statements(api) as seen:
+        found = await status(api, holder)
+    assert len(seen) == 1
+    assert (found["verified_name"], found["latest"]["name"]) == ("Acme Ltd.", "Acme Group Ltd.")
 
 
 # --- Lists ----------------------------------------------------------------------------------------------------------

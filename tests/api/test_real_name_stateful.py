@@ -5,16 +5,13 @@ people of staff decide and override; time passes and what came to nothing is era
 what the model expects, and its counters, events and trail say the same.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,7 +19,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import text
 
@@ -31,6 +27,7 @@ from app.gateways.real_name.base import Outcome
 from tests.support.api import Api, Holder, empty, frozen
 from tests.support.real_names import CREDIT_CODE, ID_NUMBER, OTHER_CREDIT_CODE, gate, status, submit, withdraw
 from tests.support.services import ServiceClient, client, staff
+from tests.support.stateful import Run, play
 from tests.workers.test_real_name import Register, worker
 
 CAPS = {"enterprise": 2, "individual": 1}
@@ -239,7 +236,6 @@ class Model:
             self.told[one.owner, act] += 1
 
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 PICK = st.integers(0, 11)  # of a list, round and round; 0 is the newest
 TOLD = "SELECT subject, type FROM events WHERE type LIKE 'real_name.%'"
 TRAIL = "SELECT account_id, action FROM activity WHERE action LIKE 'real_name.%'"
@@ -416,22 +412,4 @@ def outcome_of(answer: httpx.Response) -> str:
 )
 @pytest.mark.timeout(900)  # a failure is made small before it is shown, which takes minutes
 async def test_service_and_model_agree_whatever_happens_in_whatever_order(api: Api) -> None:
-    loop = asyncio.get_running_loop()
-
-    def run(call: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(call, loop).result()
-
-    machine: Any = lambda: Machine(api, run)  # noqa: E731
-    await asyncio.to_thread(
-        run_state_machine_as_test,
-        machine,
-        settings=settings(
-            max_examples=15,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    await play(lambda run: Machine(api, run), examples=15)
