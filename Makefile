@@ -20,7 +20,7 @@ run: .venv/.ok  ## serve on http://127.0.0.1:8000 with SQLite and development no
 	$(V) -m app serve $(ARGS)
 
 test: .venv/.ok  ## the whole suite, on SQLite and on a PostgreSQL that it starts itself
-	$(V) -m pytest -q $(ARGS)
+	$(V) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 check: lint types imports openapi migrations  ## everything that is not a test
 

@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.api import errors, openapi
 from app.api.middleware import Surroundings
-from app.api.routers import internal, public
+from app.api.routers import internal, marketplace, public
 from app.api.routers.public import dev, operations
 from app.api.wiring import Container, build
 from app.core.config import Settings
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.container = build(settings)
     app.state.documents = cache(documents)
     app.openapi = lambda: app.state.documents()["public"]  # type: ignore[method-assign]
-    for router in (*public.ROUTERS, *internal.ROUTERS):
+    for router in (*public.ROUTERS, *internal.ROUTERS, *marketplace.ROUTERS):
         app.include_router(router)
     if settings.is_development:
         app.include_router(dev.router)

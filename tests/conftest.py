@@ -1,6 +1,7 @@
 """What all tests share: the two databases, migrated, and the application on each."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -17,6 +18,14 @@ from tests.support.postgres import postgres
 
 logging.configure("INFO")  # as in production: a failing test shows what an operator would see
 BACKENDS = ("sqlite", "postgresql")
+_MADE_ANEW = re.compile(r"(?=[A-Za-z_-]*\d)[\w-]{32}")  # ids and tokens
+_GZIP = b"\x1f\x8b"  # and after it, the time
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The workers of pytest-xdist must agree on the names of tests: what each makes for itself is not in one."""
+    made_anew = _MADE_ANEW.search(val) if isinstance(val, str) else isinstance(val, bytes) and val.startswith(_GZIP)
+    return argname if made_anew else None
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +53,25 @@ async def postgres_database(postgres_url: str) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def _databases() -> dict[str, str]:
+    """The databases of `database_url`, each made once: a worker changes engines with every file that it is given."""
+    return {}
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
-async def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+async def database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _databases: dict[str, str]
+) -> str:
     """A migrated database, on each engine in turn."""
+    if (known := _databases.get(request.param)) is not None:
+        return known
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'app.db'}"
     else:
         url = await _create_database(request.getfixturevalue("postgres_url"))
     await asyncio.to_thread(migrations.upgrade, url)
+    _databases[request.param] = url
     return url
 
 

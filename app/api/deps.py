@@ -24,13 +24,16 @@ from app.models.sessions import Delivery
 from app.services.access import Grant
 from app.services.accounts import AccountService
 from app.services.activity import ActivityService
+from app.services.claims import ClaimService
 from app.services.closing import ClosingService
+from app.services.cloud_accounts import CloudAccountService
 from app.services.credentials import CredentialService
 from app.services.password import PasswordService
 from app.services.profile import ProfileService
 from app.services.real_name import RealNameService
 from app.services.reversals import ReversalService
 from app.services.sessions import SessionService
+from app.services.settlement import SettlementService
 
 REFRESH_COOKIE = "guance_refresh"
 REFRESH_PATH = "/v1/sessions/refresh"
@@ -95,6 +98,14 @@ def _activity(request: Request) -> ActivityService:
     return container_of(request).activity
 
 
+def _claims(request: Request) -> ClaimService:
+    return container_of(request).claims
+
+
+def _cloud_accounts(request: Request) -> CloudAccountService:
+    return container_of(request).cloud_accounts
+
+
 def _closing(request: Request) -> ClosingService:
     return container_of(request).closing
 
@@ -123,8 +134,14 @@ def _sessions(request: Request) -> SessionService:
     return container_of(request).sessions
 
 
+def _settlements(request: Request) -> SettlementService:
+    return container_of(request).settlement
+
+
 Accounts = Annotated[AccountService, Depends(_accounts)]
 Activity = Annotated[ActivityService, Depends(_activity)]
+Claims = Annotated[ClaimService, Depends(_claims)]
+CloudAccounts = Annotated[CloudAccountService, Depends(_cloud_accounts)]
 Closing = Annotated[ClosingService, Depends(_closing)]
 Credentials = Annotated[CredentialService, Depends(_credentials)]
 Passwords = Annotated[PasswordService, Depends(_password)]
@@ -132,9 +149,10 @@ Profiles = Annotated[ProfileService, Depends(_profile)]
 RealNames = Annotated[RealNameService, Depends(_real_names)]
 Reversals = Annotated[ReversalService, Depends(_reversals)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
+Settlements = Annotated[SettlementService, Depends(_settlements)]
 
 
-class Pager:
+class _Pages:
     """One page of a list: `limit` and `cursor` of the request, and what the answer says of the next page."""
 
     def __init__(self, request: Request, reader: UUID, limit: int, cursor: str | None) -> None:
@@ -142,29 +160,56 @@ class Pager:
         self._cursors = container_of(request).cursors
         self._listing = request.url.path
         self._reader = reader
-        self.after = self._read(cursor) if cursor is not None else None
+        self._last = self._read(cursor) if cursor is not None else None
 
-    def next_cursor(self, ids: list[UUID]) -> str | None:
-        """Services give one row more than asked for when there is another page."""
-        more = len(ids) > self.limit
-        return self._cursors.write(self._listing, self._reader, ids[self.limit - 1]) if more else None
-
-    def _read(self, cursor: str) -> UUID:
+    def _read(self, cursor: str) -> bytes:
         last = self._cursors.read(self._listing, self._reader, cursor)
         if last is None:
             raise Invalid(FieldProblem("cursor", "invalid_cursor"))
         return last
 
+    def _next(self, last: bytes) -> str:
+        return self._cursors.write(self._listing, self._reader, last)
+
+
+class Pager(_Pages):
+    """Of a list by ids of our own."""
+
+    @property
+    def after(self) -> UUID | None:
+        return UUID(bytes=self._last) if self._last is not None else None
+
+    def next_cursor(self, ids: list[UUID]) -> str | None:
+        """Services give one row more than asked for when there is another page."""
+        return self._next(ids[self.limit - 1].bytes) if len(ids) > self.limit else None
+
+
+class NamePager(_Pages):
+    """Of a list by names that others gave."""
+
+    @property
+    def after(self) -> str | None:
+        return self._last.decode() if self._last is not None else None
+
+    def next_cursor(self, names: list[str]) -> str | None:
+        """The same."""
+        return self._next(names[self.limit - 1].encode()) if len(names) > self.limit else None
+
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.", examples=[None])]
+Cursor = Annotated[str | None, Query(max_length=120, description="`next_cursor` of the page before.", examples=[None])]
 
 
 def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
     return Pager(request, caller.account_id, limit, cursor)
 
 
+def _name_page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> NamePager:
+    return NamePager(request, caller.account_id, limit, cursor)
+
+
 Page = Annotated[Pager, Depends(_page)]
+NamePage = Annotated[NamePager, Depends(_name_page)]
 
 
 def _versions(

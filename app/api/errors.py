@@ -11,7 +11,7 @@ from starlette.routing import compile_path
 
 from app.api.answers import MEDIA_TYPE
 from app.api.oauth import refused
-from app.api.texts import choose_locale, field_text, problem_text
+from app.api.texts import choose_locale, field_text, problem_text, settlement_text
 from app.core.errors import (
     AppError,
     FieldProblem,
@@ -20,6 +20,7 @@ from app.core.errors import (
     Malformed,
     MethodNotAllowed,
     NotFound,
+    SettlementRefused,
     TokenRefused,
     UnsupportedMediaType,
 )
@@ -38,6 +39,8 @@ _UNION_TAGS = {
     "first",
     "enterprise",
     "individual",
+    "billing_center",
+    "cloud_account",
 }  # which body of several it is
 
 
@@ -59,7 +62,14 @@ def problem_body(error: AppError, *, accept_language: str | None, trace_id: str)
             {"pointer": problem.pointer, "code": problem.code, "detail": field_text(problem.code, locale)}
             for problem in error.problems
         ]
+    if isinstance(error, SettlementRefused):
+        body["refusals"] = [_explained(refusal, locale) for refusal in error.refusals]
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _explained(refusal: Mapping[str, Any], locale: str) -> dict[str, Any]:
+    reasons = [{**reason, "text": settlement_text(reason["code"], locale)} for reason in refusal["reasons"]]
+    return {**refusal, "reasons": reasons}
 
 
 def problem(error: AppError, headers: Mapping[str, str], trace_id: str) -> Response:
@@ -125,4 +135,5 @@ def _allowed(request: Request) -> list[str]:
     documents = request.app.state.documents().values()
     paths = {template: item for one in documents for template, item in one["paths"].items()}
     templates = [path] if path in paths else [one for one in paths if compile_path(one)[0].match(path)]
-    return sorted({method.upper() for template in templates for method in paths[template]}) or ["GET"]
+    told = {method.upper() for template in templates for method in paths[template]}
+    return sorted(told or getattr(request.scope.get("route"), "methods", None) or {"GET"})

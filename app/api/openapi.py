@@ -76,6 +76,9 @@ _PUBLIC = {
     "credential change": "Changing the login email and phone.",
     "password": "Changing, setting and resetting the password.",
     "real name": "Proving who the holder is, which invoices need.",
+    "cloud accounts": "Subscriptions on cloud marketplaces, by which workspaces can settle.",
+    "marketplace claims": "Customers who come from a marketplace say whose the purchase is.",
+    "workspaces": "What the account pays for, and how each workspace settles.",
     "activity": "What happened to the account.",
     "operations": "Health, and the keys that verify access tokens.",
 }
@@ -85,7 +88,8 @@ _INTERNAL = {
     "real name": "The gate before invoices, and staff's review of submissions.",
     "staff": "What staff does; each write says who (`X-Actor`) and why (`X-Reason`).",
     "login tickets": "Letting workspace owners in.",
-    "workspaces": "Which account pays for a workspace.",
+    "workspaces": "Which account pays for a workspace, and by what it is settled.",
+    "marketplace": "What cloud marketplaces sent.",
     "events": "What happened, in order.",
     "webhooks": "Having events sent.",
 }
@@ -125,6 +129,34 @@ _PROBLEM = {
                     "pointer": {"type": "string", "description": "JSON pointer of a member, or a parameter's name."},
                     "code": {"type": "string", "description": "What is wrong; stable."},
                     "detail": {"type": "string", "description": "The same in words."},
+                },
+            },
+        },
+        "refusals": {
+            "type": "array",
+            "description": "For `settlement_refused`: each workspace that cannot, with every reason.",
+            "items": {
+                "type": "object",
+                "required": ["workspace_id", "reasons"],
+                "properties": {
+                    "workspace_id": {"type": "string", "description": "The workspace."},
+                    "reasons": {
+                        "type": "array",
+                        "description": "All that is against it.",
+                        "items": {
+                            "type": "object",
+                            "required": ["code", "until", "text"],
+                            "properties": {
+                                "code": {"type": "string", "description": "Why not; stable."},
+                                "until": {
+                                    "type": ["string", "null"],
+                                    "format": "date-time",
+                                    "description": "When it ends by itself.",
+                                },
+                                "text": {"type": "string", "description": "The same in words."},
+                            },
+                        },
+                    },
                 },
             },
         },

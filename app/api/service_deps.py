@@ -18,7 +18,9 @@ from app.services.clients import ClientService
 from app.services.directory import DirectoryService
 from app.services.events import Events
 from app.services.invoicing import InvoicingGate
+from app.services.marketplace import MarketplaceService
 from app.services.real_name_review import RealNameReviews
+from app.services.settlement import SettlementService
 from app.services.staff import StaffService
 from app.services.tickets import TicketService
 from app.services.webhooks import WebhookService
@@ -114,6 +116,14 @@ def _invoices(request: Request) -> InvoicingGate:
     return container_of(request).invoicing
 
 
+def _notices(request: Request) -> MarketplaceService:
+    return container_of(request).marketplace
+
+
+def _paid_by(request: Request) -> SettlementService:
+    return container_of(request).settlement
+
+
 def _reviews(request: Request) -> RealNameReviews:
     return container_of(request).reviews
 
@@ -139,6 +149,8 @@ Clients = Annotated[ClientService, Depends(_clients)]
 Directory = Annotated[DirectoryService, Depends(_directory)]
 Feed = Annotated[Events, Depends(_events)]
 Invoices = Annotated[InvoicingGate, Depends(_invoices)]
+Notices = Annotated[MarketplaceService, Depends(_notices)]
+PaidBy = Annotated[SettlementService, Depends(_paid_by)]
 Reviews = Annotated[RealNameReviews, Depends(_reviews)]
 StaffActs = Annotated[StaffService, Depends(_staff_acts)]
 Tickets = Annotated[TicketService, Depends(_tickets)]

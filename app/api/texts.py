@@ -55,6 +55,18 @@ def reason_text(code: str, locale: str) -> str:
     return text
 
 
+def settlement_text(code: str, locale: str) -> str:
+    """Why a workspace cannot settle in some way."""
+    text: str = _texts()["settlement"][code][_known(locale)]
+    return text
+
+
+def page_text(code: str, locale: str) -> tuple[str, str]:
+    """Title and text of a page for somebody who comes from a marketplace."""
+    title, text = _texts()["pages"][code][_known(locale)]
+    return title, text
+
+
 def field_text(code: str, locale: str) -> str:
     """What is wrong with one field; a general sentence for a code without a text of its own."""
     fields = _texts()["fields"]

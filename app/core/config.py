@@ -9,6 +9,7 @@ from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, PositiveInt, SecretStr, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.limits import Limits
+from app.core.reference import is_time_zone
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-in-production"
 _SECRET_LENGTH = 32  # characters; NIST SP 800-107r1 §5.3.4: an HMAC key no shorter than the hash
@@ -40,6 +41,11 @@ _REAL_NAME_KEYS = r"^(enterprise|individual)(:[A-Z]{2})?$"
 _REAL_NAME_NEEDS = {
     "alibaba": ("aliyun_access_key_id", "aliyun_access_key_secret"),
     "tencent": ("tencent_secret_id", "tencent_secret_key"),
+}
+_MARKETPLACES_NEED = {
+    "aws_access_key_id": ("aws_secret_access_key", "aws_products"),
+    "aws_china_access_key_id": ("aws_china_secret_access_key", "aws_china_products"),
+    "huawei_access_key_id": ("huawei_secret_access_key",),
 }
 _DEVELOPMENT_PROVIDERS = {"enterprise:CN": ["sandbox"], "individual:CN": ["sandbox"]}
 
@@ -112,6 +118,33 @@ class Settings(BaseSettings, Limits):
     tencent_person_endpoint: AnyHttpUrl = AnyHttpUrl("https://faceid.tencentcloudapi.com")
     tencent_company_endpoint: AnyHttpUrl = AnyHttpUrl("https://ocr.tencentcloudapi.com")
 
+    cloud_end_policies: dict[
+        Annotated[str, Field(pattern="^[a-z]{1,16}$")], Annotated[str, Field(pattern="^(fall_back|lock)$")]
+    ] = {"alibaba": "fall_back", "aws": "lock", "huawei": "lock"}
+    lock_days: PositiveInt = 14
+    marketplace_claim_hours: PositiveInt = 24
+    marketplace_timeout_seconds: Annotated[float, Field(gt=0, le=4)] = 3.0
+    alibaba_marketplace_key: SecretStr | None = None
+    alibaba_marketplace_products: list[str] = []
+    alibaba_marketplace_endpoint: AnyHttpUrl = AnyHttpUrl("https://market.aliyuncs.com")
+    alibaba_marketplace_time_zone: str = "Asia/Shanghai"
+    alibaba_verify_seconds: PositiveInt = 300
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    aws_products: list[str] = []
+    aws_china_access_key_id: SecretStr | None = None
+    aws_china_secret_access_key: SecretStr | None = None
+    aws_china_session_token: SecretStr | None = None
+    aws_china_products: list[str] = []
+    aws_events_secret: SecretStr | None = None
+    aws_sns_topics: list[str] = []
+    huawei_marketplace_key: SecretStr | None = None
+    huawei_tenant_sync_key: SecretStr | None = None
+    huawei_access_key_id: SecretStr | None = None
+    huawei_secret_access_key: SecretStr | None = None
+    huawei_marketplace_endpoint: AnyHttpUrl = AnyHttpUrl("https://mkt.myhuaweicloud.com")
+
     default_phone_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CN"
     default_time_zone: str = "Asia/Shanghai"
     dev_messages_file: Path = Path("var/messages.jsonl")
@@ -165,6 +198,12 @@ class Settings(BaseSettings, Limits):
             missing = [f"GUANCE_{one.upper()}" for one in _REAL_NAME_NEEDS.get(name, ()) if not getattr(self, one)]
             if name not in REAL_NAME_PROVIDERS or missing:
                 raise ValueError(f"GUANCE_REAL_NAME_PROVIDERS: {name} needs {', '.join(missing) or 'to be known'}")
+        for name, needed in _MARKETPLACES_NEED.items():
+            missing = [f"GUANCE_{one.upper()}" for one in needed if not getattr(self, one)]
+            if getattr(self, name) and missing:
+                raise ValueError(f"GUANCE_{name.upper()} needs {', '.join(missing)}")
+        if not is_time_zone(self.alibaba_marketplace_time_zone):
+            raise ValueError("GUANCE_ALIBABA_MARKETPLACE_TIME_ZONE is no time zone")
         if self.billing is Billing.HTTP and not self.billing_url:
             raise ValueError("GUANCE_BILLING=http needs GUANCE_BILLING_URL")
         return self

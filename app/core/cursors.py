@@ -12,8 +12,8 @@ class Cursors:
     def __init__(self, secret: bytes) -> None:
         self._mac = Mac(secret, "cursors")
 
-    def write(self, listing: str, reader: UUID, last: UUID) -> str:
-        return b64(last.bytes + self._mac.of(listing, reader.bytes, last.bytes)[:_TAG])
+    def write(self, listing: str, reader: UUID, last: bytes) -> str:
+        return b64(last + self._mac.of(listing, reader.bytes, last)[:_TAG])
 
     def write_place(self, listing: str, place: bytes) -> str:
         """For a list that is the same for all readers: `place` is the list's own business."""
@@ -28,12 +28,11 @@ class Cursors:
         place, tag = raw[:-_TAG], raw[-_TAG:]
         return place if hmac.compare_digest(tag, self._mac.of(listing, place)[:_TAG]) else None
 
-    def read(self, listing: str, reader: UUID, cursor: str) -> UUID | None:
-        """The id in it; None for a cursor of another list or reader, or one that we never gave."""
+    def read(self, listing: str, reader: UUID, cursor: str) -> bytes | None:
+        """The row in it; None for a cursor of another list or reader, or one that we never gave."""
         try:
             raw = unb64(cursor)
         except ValueError:
             return None
-        last, tag = raw[:16], raw[16:]
-        right = hmac.compare_digest(tag, self._mac.of(listing, reader.bytes, last)[:_TAG])
-        return UUID(bytes=last) if right else None
+        last, tag = raw[:-_TAG], raw[-_TAG:]
+        return last if hmac.compare_digest(tag, self._mac.of(listing, reader.bytes, last)[:_TAG]) else None

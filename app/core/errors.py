@@ -189,6 +189,32 @@ class ChangeHeld(Conflict):
         return {"held_until": _instant(self.held_until)}
 
 
+class CloudAccountTaken(Conflict):
+    code = "cloud_account_taken"
+
+
+class CloudAccountEnded(Conflict):
+    code = "cloud_account_ended"
+
+
+class CloudAccountUnproven(Conflict):
+    code = "cloud_account_unproven"
+
+
+class NoticeUnreadable(Conflict):
+    code = "notice_unreadable"
+
+
+class SettlementRefused(Conflict):
+    """Each workspace that cannot settle so, with every reason: `{workspace_id, reasons: [{code, until}]}`."""
+
+    code = "settlement_refused"
+
+    def __init__(self, refusals: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+
 class WrongState(Conflict):
     code = "wrong_state"
 
@@ -293,6 +319,10 @@ class ReversalExpired(Gone):
 
 class CursorExpired(Gone):
     code = "cursor_expired"
+
+
+class ClaimGone(Gone):
+    code = "claim_gone"
 
 
 class PreconditionFailed(AppError):
@@ -431,6 +461,12 @@ class TransactionConflict(Unavailable):
 
 class Busy(Unavailable):
     code = "busy"
+
+
+class MarketplaceUnavailable(Unavailable):
+    """A cloud provider has to be asked and does not answer."""
+
+    code = "marketplace_unavailable"
 
 
 class ClosingUndecided(Unavailable):

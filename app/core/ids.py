@@ -20,6 +20,9 @@ WEBHOOK_ENDPOINT = "whep"
 WEBHOOK_ATTEMPT = "what"
 REAL_NAME = "rnam"
 DATA_KEY = "dkey"
+CLOUD_ACCOUNT = "clda"
+CLOUD_NOTICE = "cldn"
+SETTLEMENT = "setl"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

@@ -39,6 +39,7 @@ class Limits(BaseModel):
     real_name_accounts_per_individual: PositiveInt = 3
     daily_mismatches_per_account: PositiveInt = 5
     daily_mismatches_per_document: PositiveInt = 10
+    daily_typed_instances: PositiveInt = 20
     idempotency_hours: PositiveInt = 24
 
     @property

@@ -26,6 +26,14 @@ def name(value: str | None) -> str | None:
     return f"{value[:1]}***" if value else value
 
 
+def number(value: str | None) -> str | None:
+    """A buyer's at a cloud provider: `123456789012` -> `********9012`; of a short one nothing stays."""
+    if value is None:
+        return None
+    shown = value[-4:] if len(value) >= 8 else ""
+    return f"{'*' * 8}{shown}"
+
+
 def contact(value: str | None) -> str | None:
     if not value:
         return None

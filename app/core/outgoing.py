@@ -8,7 +8,7 @@ import httpx
 _CONNECTING = 5.0  # seconds; there may be another address to try
 
 
-def quiet_client(timeout: int, *, direct: bool = False) -> httpx.AsyncClient:
+def quiet_client(timeout: float, *, direct: bool = False) -> httpx.AsyncClient:
     """A client whose requests stay out of the log: httpx writes each URL at INFO, and ours hold numbers and codes.
 
     Nobody's cookies are kept. `direct`: through no proxy, and no connection is used twice.

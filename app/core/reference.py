@@ -47,13 +47,19 @@ def regions(country: str | None) -> tuple[Reference, ...]:
 
 
 @cache
-def sites() -> frozenset[str]:
-    """The codes of Guance's deployment sites."""
-    return frozenset(tomllib.loads(_SITES.read_text(encoding="utf-8"))["sites"])
+def sites() -> dict[str, str]:
+    """The codes of Guance's deployment sites, and which cloud operates each."""
+    entries = tomllib.loads(_SITES.read_text(encoding="utf-8"))["sites"]
+    return {code: str(site["cloud"]) for code, site in entries.items()}
 
 
 def is_site(code: str) -> bool:
     return code in sites()
+
+
+def cloud_of(site: str) -> str:
+    """Which cloud operates it; empty for one that is no more."""
+    return sites().get(site, "")
 
 
 def is_region(code: str) -> bool:

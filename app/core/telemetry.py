@@ -23,6 +23,15 @@ WEBHOOK_SECONDS = Histogram("guance_webhook_attempt_seconds", "How long one requ
 WEBHOOKS_WAITING = Gauge("guance_webhook_waiting_deliveries", "Deliveries to active endpoints not taken yet")
 WEBHOOKS_AGE = Gauge("guance_webhook_oldest_seconds", "How long the oldest of them is overdue")
 REAL_NAME_CALLS = Counter("guance_real_name_calls_total", "Questions to providers", ["provider", "type", "outcome"])
+MARKETPLACE_CALLS = Counter(
+    "guance_marketplace_calls_total", "Calls of marketplaces, by how they ended", ["provider", "outcome"]
+)
+MARKETPLACE_NOTICES = Counter(
+    "guance_marketplace_notices_total",
+    "Messages of marketplaces, by what became of them",
+    ["provider", "channel", "state"],
+)
+MARKETPLACE_UNKNOWN = Counter("guance_marketplace_unknown_total", "Messages of a type that is not known", ["provider"])
 HASH_QUEUE = Gauge("guance_password_hash_queue", "Password hashes being computed or waiting")
 REQUESTS = Counter("guance_http_requests_total", "Requests by route and status", ["method", "route", "status"])
 

@@ -41,6 +41,11 @@ class Action(StrEnum):
     REAL_NAME_PROPOSED = "real_name.override_proposed"
     REAL_NAME_VERIFIED = "real_name.verified"
     REAL_NAME_REJECTED = "real_name.rejected"
+    CLOUD_ACCOUNT_ADDED = "cloud_account.added"
+    CLOUD_ACCOUNT_STATUS = "cloud_account.status"
+    SETTLEMENT_CHANGED = "workspace.settlement_changed"
+    WORKSPACE_LOCKED = "workspace.locked"
+    WORKSPACE_UNLOCKED = "workspace.unlocked"
 
 
 class Actor(StrEnum):

@@ -28,6 +28,13 @@ class EventType(StrEnum):
     REAL_NAME_VERIFIED = "real_name.verified"
     REAL_NAME_REJECTED = "real_name.rejected"
     REAL_NAME_CANCELLED = "real_name.cancelled"
+    CLOUD_ACTIVATED = "cloud_account.activated"
+    CLOUD_FROZEN = "cloud_account.frozen"
+    CLOUD_UNFROZEN = "cloud_account.unfrozen"
+    CLOUD_CLOSED = "cloud_account.closed"
+    SETTLEMENT_CHANGED = "workspace.settlement_changed"
+    LOCK_REQUESTED = "workspace.lock_requested"
+    UNLOCK_REQUESTED = "workspace.unlock_requested"
     ENDPOINT_PAUSED = "webhook_endpoint.paused"
 
 

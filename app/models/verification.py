@@ -20,6 +20,7 @@ class Purpose(StrEnum):
     FIRST_PASSWORD = "first_password"
     CHANGE_CURRENT = "change_current"
     CHANGE_NEW = "change_new"
+    CLOUD_CLAIM = "cloud_claim"
 
 
 class Lane(StrEnum):

@@ -30,17 +30,20 @@ from app.repositories.budgets import BudgetRepository
 from app.repositories.challenges import ChallengeRepository
 from app.repositories.cleanup import CleanupRepository
 from app.repositories.clients import ClientRepository
+from app.repositories.cloud_accounts import CloudAccountRepository
 from app.repositories.credentials import CredentialChangeRepository
 from app.repositories.data_keys import DataKeyRepository
 from app.repositories.directory import DirectoryRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
+from app.repositories.marketplace import MarketplaceRepository
 from app.repositories.outbox import OutboxRepository
 from app.repositories.real_name import RealNameRepository
 from app.repositories.registrations import RegistrationRepository
 from app.repositories.schema import SchemaRepository
 from app.repositories.sessions import SessionRepository
+from app.repositories.settlements import SettlementRepository
 from app.repositories.signing_keys import SigningKeyRepository
 from app.repositories.throttles import ThrottleRepository
 from app.repositories.webhooks import WebhookRepository
@@ -69,6 +72,16 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     # Two at once named one workspace: run again, the second finds it.
     "pk_workspaces": TransactionConflict,
     "workspaces.id": TransactionConflict,
+    # Two at once moved one workspace: run again, the second sees what the first did.
+    "uq_settlements_workspace_id_follows": TransactionConflict,
+    "settlements.workspace_id, settlements.follows": TransactionConflict,
+    "uq_settlements_workspace_id_effective_from": TransactionConflict,
+    "settlements.workspace_id, settlements.effective_from": TransactionConflict,
+    "uq_settlements_first": TransactionConflict,
+    "settlements.workspace_id": TransactionConflict,
+    # Two messages at once opened one subscription: run again, the second finds it.
+    "uq_cloud_account_keys_strong": TransactionConflict,
+    "cloud_account_keys.provider, cloud_account_keys.key": TransactionConflict,
     # Two at once opened the same slot: run again, the second closes the first.
     "uq_challenges_slot_live": TransactionConflict,
     "challenges.slot": TransactionConflict,
@@ -105,16 +118,19 @@ class Work:
         self.changes = CredentialChangeRepository(session)
         self.cleanup = CleanupRepository(session)
         self.clients = ClientRepository(session)
+        self.cloud_accounts = CloudAccountRepository(session)
         self.data_keys = DataKeyRepository(session)
         self.directory = DirectoryRepository(session)
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.marketplace = MarketplaceRepository(session)
         self.outbox = OutboxRepository(session)
         self.real_name = RealNameRepository(session)
         self.registrations = RegistrationRepository(session)
         self.schema = SchemaRepository(session)
         self.sessions = SessionRepository(session)
+        self.settlements = SettlementRepository(session)
         self.signing_keys = SigningKeyRepository(session)
         self.throttles = ThrottleRepository(session)
         self.webhooks = WebhookRepository(session)

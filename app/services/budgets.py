@@ -53,6 +53,10 @@ class Budgets:
         """A logged-in caller guessing the current password."""
         return self._charge("password-tries", account_id, limit=self._limits.flow_tries, window=_HOUR)
 
+    def typed_instances(self, account_id: str) -> Charge:
+        """A holder typing what was bought on a marketplace."""
+        return self._charge("typed-instances", account_id, limit=self._limits.daily_typed_instances, window=_DAY)
+
     def mismatches(self, account_id: str, document_hash: bytes) -> list[Charge]:
         """A submission that a provider may find to be wrong: each may be paid for."""
         limits = self._limits

@@ -9,6 +9,7 @@ from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, Workspa
 from app.models.accounts import Status
 from app.models.workspaces import Workspace
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
+from app.services.settlement_effects import SettlementEffects
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class WorkspaceView:
 
 
 class WorkspaceService:
-    def __init__(self, uow: UnitOfWork) -> None:
+    def __init__(self, uow: UnitOfWork, *, settlement: SettlementEffects) -> None:
         self.uow = uow
+        self.settlement = settlement
 
     @retried
     async def put(self, *, workspace_id: str, account_id: UUID, site: str, name: str) -> WorkspaceView:
@@ -42,7 +44,7 @@ class WorkspaceService:
                 known = Workspace(
                     id=workspace_id, account_id=account_id, site=site, name=name, created_at=now(), updated_at=now()
                 )
-                uow.workspaces.add(known)
+                await self.settlement.begin(uow, known)
                 return _view(known, fresh=True)
             if (known.account_id, known.site) != (account_id, site):
                 raise WorkspaceElsewhere
@@ -56,8 +58,10 @@ class WorkspaceService:
     async def dissolve(self, *, workspace_id: str) -> None:
         """It is no more; again changes nothing. Raises NotFound."""
         async with self.uow() as uow:
-            if await uow.workspaces.get(workspace_id) is None:
+            known = await uow.workspaces.get(workspace_id)
+            if known is None:
                 raise NotFound
+            await uow.accounts.hold(known.account_id)  # its settlement does not move meanwhile
             await uow.workspaces.dissolve(workspace_id, now())
 
 

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.core.errors import Unavailable
+from app.workers.marketplace import MarketplaceWorker
 from app.workers.outbox import OutboxWorker
 from app.workers.real_name import RealNameWorker
 from app.workers.upkeep import Upkeep
 from app.workers.webhooks import WebhookWorker
 
-_CHANGES_EVERY, _MEASURE_EVERY, _FORGET_EVERY = 5.0, 15.0, 300.0  # seconds
+_CHANGES_EVERY, _MEASURE_EVERY, _CATCH_UP_EVERY, _FORGET_EVERY = 5.0, 15.0, 20.0, 300.0  # seconds
 _AWAY_PAUSE = 2.0  # seconds to leave an unreachable database alone
 
 log = structlog.get_logger()
@@ -25,6 +26,7 @@ class Runner:
         outboxes: list[OutboxWorker],
         webhooks: WebhookWorker,
         real_name: RealNameWorker,
+        marketplace: MarketplaceWorker,
         upkeep: Upkeep,
         *,
         poll_seconds: float,
@@ -32,6 +34,7 @@ class Runner:
         self._outboxes = outboxes
         self._webhooks = webhooks
         self._real_name = real_name
+        self._marketplace = marketplace
         self.upkeep = upkeep
         self._poll = poll_seconds
         self._stopping = asyncio.Event()
@@ -58,6 +61,7 @@ class Runner:
             self._loop(self._spread, self._poll, self._new_events),
             self._loop(self._webhooks.deliver_due, self._poll, self._new_deliveries),
             self._loop(self._real_name.ask_due, self._poll, self._submitted),
+            self._loop(self._marketplace.catch_up, _CATCH_UP_EVERY),
             self._loop(self.upkeep.apply_due_changes, _CHANGES_EVERY),
             self._loop(self.upkeep.measure, _MEASURE_EVERY),
             self._loop(self.upkeep.forget, _FORGET_EVERY),

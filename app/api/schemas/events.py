@@ -20,6 +20,13 @@ EventType = Literal[
     "real_name.verified",
     "real_name.rejected",
     "real_name.cancelled",
+    "cloud_account.activated",
+    "cloud_account.frozen",
+    "cloud_account.unfrozen",
+    "cloud_account.closed",
+    "workspace.settlement_changed",
+    "workspace.lock_requested",
+    "workspace.unlock_requested",
     "webhook_endpoint.paused",
 ]
 _EVENT_ID = "evnt_0193b5c27d3e7a41b4d2c9f1e8a60b57"

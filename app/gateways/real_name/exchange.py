@@ -1,17 +1,14 @@
 """What the providers over HTTP have in common: one request and its answer, and how a claim's members are written."""
 
-import asyncio
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from app.core.outgoing import hindrance, read_some
+from app.gateways.exchange import Unanswered, members, send
 from app.gateways.real_name.base import Outcome, Verdict
 
-_LONGEST_ANSWER = 64 * 1024  # bytes; a real one has about 500
 # No more than five digits in a row: whatever comes back, no document or phone number gets into a word.
 _WORD = re.compile(r"-?[0-9]{1,5}|[A-Za-z][A-Za-z_.]{0,59}")
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -32,31 +29,17 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, within: int)
     `within` is in seconds, for the whole exchange.
     """
     try:
-        async with asyncio.timeout(within):
-            response = await client.send(request, stream=True)
-            try:
-                body = await read_some(response, _LONGEST_ANSWER)
-            finally:
-                await response.aclose()
-    except Exception as error:  # whatever it was, nothing was learnt; its text may name what was asked
-        return unavailable(hindrance(error))
-    return _read(response.status_code, body)
-
-
-def _read(status: int, body: bytes) -> Answer | Verdict:
+        status, body = await send(client, request, within=within)
+    except Unanswered as failure:
+        return unavailable(failure.why)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Verdict(Outcome.LIMITED, detail=f"http_{status}")
     if status != httpx.codes.OK and not httpx.codes.is_client_error(status):
         return unavailable(f"http_{status}")
-    if len(body) > _LONGEST_ANSWER:
-        return unavailable("too_long")
     try:
-        members = json.loads(body)
-    except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        return unavailable("unreadable" if status == httpx.codes.OK else f"http_{status}")
-    return Answer(status, members)
+        return Answer(status, members(body))
+    except Unanswered as failure:
+        return unavailable(failure.why if status == httpx.codes.OK else f"http_{status}")
 
 
 def unavailable(detail: str, request_id: str | None = None) -> Verdict:
@@ -72,11 +55,6 @@ def word(value: object) -> str | None:
 def request_id(value: object) -> str | None:
     """What the provider's support asks for, if it looks like one."""
     return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
-
-
-def mapping(value: object) -> dict[str, Any]:
-    """The members of a JSON object; none of anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def national(phone: str) -> str:

@@ -14,8 +14,9 @@ import httpx
 
 from app.core import clock, tc3
 from app.core.outgoing import quiet_client
+from app.gateways.exchange import mapping
 from app.gateways.real_name.base import Claim, Kind, Outcome, Verdict
-from app.gateways.real_name.exchange import Answer, ask, joined, mapping, national, request_id, unavailable, word
+from app.gateways.real_name.exchange import Answer, ask, joined, national, request_id, unavailable, word
 
 _PERSON_VERSION, _COMPANY_VERSION = "2018-03-01", "2018-11-19"
 

@@ -1,14 +1,15 @@
-"""Workspaces: which account pays for each."""
+"""Workspaces: which account pays for each, and by what it is settled."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from app.api.answers import CALLED_BY_SERVICE, WITH_BODY, problems
 from app.api.routes import Route
-from app.api.schemas.base import WorkspaceId
+from app.api.schemas.base import Instant, WorkspaceId
 from app.api.schemas.directory import WorkspaceIn, WorkspaceOut
-from app.api.service_deps import Workspaces, has
+from app.api.schemas.settlement import FoundSettlementOut, PaidOut, SettlementsIn, SettlementsOut
+from app.api.service_deps import PaidBy, Workspaces, has, reads
 from app.core.callers import Service
 from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, WorkspaceElsewhere
 from app.core.scopes import Scope
@@ -45,3 +46,40 @@ async def put_workspace(
 )
 async def dissolve_workspace(id: Id, _: Caller, workspaces: Workspaces) -> None:
     await workspaces.dissolve(workspace_id=id)
+
+
+@router.get(
+    "/internal/v1/workspaces/{id}/settlement",
+    summary="What pays for a workspace?",
+    description="Now, or at any past instant; with the span of time in which that was so.",
+    responses=problems(*CALLED_BY_SERVICE, NotFound),
+)
+async def get_settlement(
+    id: Id,
+    service: Annotated[Service, reads(Scope.SETTLEMENTS)],
+    paid_by: PaidBy,
+    at: Annotated[Instant | None, Query(description="Any instant up to now; now if absent.", examples=[None])] = None,
+) -> PaidOut:
+    return PaidOut.model_validate(await paid_by.at(service=service, workspace_id=id, moment=at), from_attributes=True)
+
+
+@router.post(
+    "/internal/v1/settlements/lookup",
+    summary="What pays for many workspaces?",
+    description="Up to 1,000, at one instant; one statement.",
+    responses=problems(*CALLED_BY_SERVICE, *WITH_BODY),
+)
+async def look_up_settlements(
+    body: SettlementsIn, service: Annotated[Service, reads(Scope.SETTLEMENTS)], paid_by: PaidBy
+) -> SettlementsOut:
+    found = await paid_by.look_up(service=service, workspace_ids=body.workspace_ids, moment=body.at)
+    return SettlementsOut(
+        items=[
+            FoundSettlementOut(
+                workspace_id=asked,
+                found=one is not None,
+                settlement=PaidOut.model_validate(one, from_attributes=True) if one else None,
+            )
+            for asked, one in zip(body.workspace_ids, found, strict=True)
+        ]
+    )

@@ -1,0 +1,32 @@
+"""Calls of cloud marketplaces. What is genuine and how it is answered is the provider's module's business."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.api.deps import container_of
+from app.api.pages import page
+
+router = APIRouter(include_in_schema=False)
+ROUTERS = (router,)
+
+_METHODS = ["GET", "HEAD", "POST"]
+
+
+@router.api_route("/marketplace/{provider}", methods=_METHODS)
+@router.api_route("/marketplace/{provider}/{channel:path}", methods=_METHODS)
+async def receive(request: Request, provider: str, channel: str = "") -> Response:
+    container = container_of(request)
+    answer = await container.marketplace.receive(
+        provider=provider,
+        channel=channel,
+        method=request.method,
+        query=request.query_params.multi_items(),
+        headers=dict(request.headers.items()),
+        body=await request.body(),
+    )
+    if answer.claim:
+        spa = str(container.settings.spa_url).rstrip("/")
+        return RedirectResponse(f"{spa}/marketplace?claim={answer.claim}", answer.status)
+    if answer.page:
+        return page(answer.page, answer.status, request.headers.get("accept-language"))
+    return Response(answer.body, answer.status, media_type=answer.media_type)

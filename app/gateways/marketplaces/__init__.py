@@ -1,0 +1,1 @@
+"""Cloud marketplaces: how each provider tells of its customers, one module for each (docs/integration.md)."""

@@ -1,0 +1,255 @@
+"""Messages of providers become the state of cloud accounts: each is kept, then applied once, in the order of events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from app.core import ids
+from app.core.clock import now
+from app.core.crypto import digest
+from app.core.errors import TransactionConflict
+from app.core.telemetry import MARKETPLACE_NOTICES
+from app.gateways.marketplaces.base import Notice, Subscription, instance_key
+from app.models.accounts import Account
+from app.models.cloud_accounts import CloudAccount, CloudAccountKey, CloudNotice, CloudStatus, Effect, NoticeState
+from app.repositories.unit_of_work import UnitOfWork, Work, retried
+from app.services.settlement_effects import SettlementEffects
+from app.services.standing import Fact, standing
+
+_NEVER = (Effect.NONE, Effect.UNKNOWN)  # messages that say nothing about a subscription
+_AT_ONCE = 100  # messages that waited for a subscription, in one go; the worker takes the rest
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message as it lies in the table. `fresh`: it had not come before."""
+
+    id: UUID
+    state: NoticeState
+    fresh: bool
+
+
+class Ambiguous(Exception):
+    """Several subscriptions could be meant."""
+
+
+class Subscriptions:
+    """Shared by all that learn something from a provider: calls of marketplaces, answers to our questions, staff."""
+
+    def __init__(self, uow: UnitOfWork, *, settlement: SettlementEffects) -> None:
+        self.uow = uow
+        self.settlement = settlement
+
+    @retried
+    async def keep(self, provider: str, notice: Notice, *, once: bytes | None = None, until: datetime) -> Kept | None:
+        """Write the message down before anything else. None when the call (`once`) had been accepted before."""
+        row = _row(provider, notice)
+        async with self.uow() as uow:
+            if once is not None and not await uow.marketplace.accept_once(once, until=until):
+                return None
+            if await uow.marketplace.keep(row, findable_by(notice)):
+                return Kept(row.id, NoticeState.RECEIVED, fresh=True)
+            known = await uow.marketplace.kept(provider, row.dedup)
+            assert known is not None  # noqa: S101 - its dedup was taken
+            return Kept(known.id, NoticeState(known.state), fresh=False)
+
+    async def apply(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
+        """Act on a kept message; the subscription that it is about, None if it has to wait or says nothing."""
+        try:
+            found = await self._apply(provider, notice, notice_id)
+        except Ambiguous:
+            found = None
+            await self.set_aside(notice_id, NoticeState.AMBIGUOUS)
+            log.warning("marketplace_ambiguous", notice=ids.show(ids.CLOUD_NOTICE, notice_id))
+        log.info(
+            "marketplace_notice",
+            provider=provider,
+            channel=notice.channel,
+            type=notice.type,
+            effect=notice.effect,
+            notice=ids.show(ids.CLOUD_NOTICE, notice_id),
+            cloud_account=ids.show(ids.CLOUD_ACCOUNT, found) if found else None,
+        )
+        return found
+
+    @retried
+    async def set_aside(self, notice_id: UUID, state: NoticeState) -> None:
+        """For the time being, or for staff; what was applied stays so."""
+        async with self.uow() as uow:
+            row = await uow.marketplace.get(notice_id, hold=True)
+            if row is not None and row.state != NoticeState.APPLIED:
+                row.state = state
+                MARKETPLACE_NOTICES.labels(row.provider, row.channel, state).inc()
+
+    async def waiting_for(self, cloud_account_id: UUID) -> Sequence[UUID]:
+        """Messages that can be applied now that the subscription has the keys that it has."""
+        async with self.uow.reading() as uow:
+            return await uow.marketplace.waiting_for(cloud_account_id, limit=_AT_ONCE)
+
+    async def get(self, cloud_account_id: UUID) -> Subscription:
+        """As it is now."""
+        async with self.uow.reading() as uow:
+            row, keys = await uow.cloud_accounts.with_keys(cloud_account_id)
+        return Subscription(row.instance_id, row.account_number, CloudStatus(row.status), tuple(keys))
+
+    async def _apply(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
+        if notice.effect in _NEVER:
+            await self.set_aside(notice_id, NoticeState.IGNORED)
+            return None
+        found = await self._apply_to_its_own(provider, notice, notice_id)
+        if found is None:
+            await self.set_aside(notice_id, NoticeState.WAITING)
+        return found
+
+    @retried
+    async def _apply_to_its_own(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
+        async with self.uow() as uow:
+            target = await self._target(uow, provider, notice)
+            if target is None:
+                return None
+            account, cloud_account = target
+            row = await uow.marketplace.get(notice_id, hold=True)
+            assert row is not None  # noqa: S101 - messages are never deleted
+            row.state, row.cloud_account_id, row.applied_at = NoticeState.APPLIED, cloud_account.id, now()
+            await self._learn(uow, cloud_account, notice)
+            await uow.cloud_accounts.flush()
+            await self._settle(uow, account, cloud_account)
+            MARKETPLACE_NOTICES.labels(provider, notice.channel, NoticeState.APPLIED).inc()
+            return cloud_account.id
+
+    async def _target(self, uow: Work, provider: str, notice: Notice) -> tuple[Account | None, CloudAccount] | None:
+        """The subscription that the message is about, held, and its account; a new one if the message opens it."""
+        found = await self._match(uow, provider, notice)
+        if len(found) > 1:
+            return await self._merged(uow, found)
+        if found:
+            return await _held(uow, found[0])
+        if not notice.opens or notice.instance_id is None:
+            return None
+        at = now()
+        opened = CloudAccount(
+            id=ids.new(),
+            provider=provider,
+            instance_id=notice.instance_id,
+            status=CloudStatus.PENDING,
+            status_at=notice.at,
+            ask_at=at if notice.account_number is None else None,
+            asked=0,
+            created_at=at,
+        )
+        uow.cloud_accounts.add(opened)
+        await uow.cloud_accounts.flush()
+        return None, opened
+
+    async def _match(self, uow: Work, provider: str, notice: Notice) -> list[UUID]:
+        """By its strong keys; else by its weak ones. Raises Ambiguous when those name several.
+
+        A message with a strong key of its own may only mean a subscription of which none was known yet.
+        """
+        if keys := _strong(notice):
+            if found := await uow.cloud_accounts.named(provider, keys, strong=True):
+                return found
+            if not notice.opens:
+                return []
+        found = await uow.cloud_accounts.named(provider, notice.hints, strong=False)
+        if notice.keys:
+            found = await uow.cloud_accounts.without_strong(found)
+        if len(found) > 1:
+            raise Ambiguous
+        return found
+
+    async def _merged(self, uow: Work, found: Sequence[UUID]) -> tuple[Account | None, CloudAccount]:
+        """One message says that what looked like several subscriptions is one: the later ones were opened too soon.
+
+        Raises Ambiguous when more than one belongs to an account already.
+        """
+        rows = [row for one in found if (row := await uow.cloud_accounts.get(one)) is not None]
+        owned = [row for row in rows if row.account_id is not None]
+        if len(owned) > 1:
+            raise Ambiguous
+        heir = (owned or rows)[0]
+        account, kept = await _held(uow, heir.id)
+        for row in rows:
+            if row.id != heir.id:
+                _, loser = await _held(uow, row.id)
+                await uow.cloud_accounts.give_keys(loser=loser.id, heir=kept.id)
+                await uow.marketplace.hand_over(loser=loser.id, heir=kept.id)
+                await uow.cloud_accounts.delete(loser)
+        return account, kept
+
+    async def _learn(self, uow: Work, cloud_account: CloudAccount, notice: Notice) -> None:
+        """Names that were not known. The buyer never changes: a message that says so is somebody else's."""
+        number = notice.account_number
+        if number is not None and cloud_account.account_number not in (None, number):
+            raise Ambiguous
+        if number is not None:
+            cloud_account.account_number, cloud_account.ask_at = number, None
+        cloud_account.product = cloud_account.product or notice.product
+        known = {key.key for key in await uow.cloud_accounts.keys(cloud_account.id)}
+        for keys, strong in ((_strong(notice), True), (notice.hints, False)):
+            for key in keys:
+                if key not in known:
+                    known.add(key)
+                    uow.cloud_accounts.add(
+                        CloudAccountKey(
+                            provider=cloud_account.provider, key=key, cloud_account_id=cloud_account.id, strong=strong
+                        )
+                    )
+
+    async def _settle(self, uow: Work, account: Account | None, cloud_account: CloudAccount) -> None:
+        """The status that follows from all its messages; when it moved, its workspaces go with it."""
+        facts = await uow.marketplace.facts(cloud_account.id)
+        state = standing(Fact(one.event_at, one.id, Effect(one.effect), one.strand) for one in facts)
+        before = CloudStatus(cloud_account.status)
+        cloud_account.status_at = state.since or cloud_account.status_at
+        if state.status is before:
+            return
+        cloud_account.status = state.status
+        await uow.cloud_accounts.flush()
+        if account is not None:
+            await self.settlement.follow(uow, account, cloud_account, before=before, at=now())
+
+
+async def _held(uow: Work, cloud_account_id: UUID) -> tuple[Account | None, CloudAccount]:
+    """The account first, then the subscription. Raises TransactionConflict when it was claimed meanwhile."""
+    before = await uow.cloud_accounts.get(cloud_account_id)
+    if before is None:
+        raise TransactionConflict  # another message has merged it away
+    owner = before.account_id
+    account = await uow.accounts.hold(owner) if owner else None
+    cloud_account = await uow.cloud_accounts.hold(cloud_account_id)
+    if cloud_account.account_id != owner:
+        raise TransactionConflict
+    return account, cloud_account
+
+
+def _row(provider: str, notice: Notice) -> CloudNotice:
+    return CloudNotice(
+        id=ids.new(),
+        provider=provider,
+        channel=notice.channel,
+        type=notice.type,
+        effect=notice.effect,
+        strand=notice.strand,
+        dedup=digest(notice.dedup),
+        event_at=notice.at,
+        body=dict(notice.body),
+        state=NoticeState.RECEIVED,
+        repeats=0,
+        created_at=now(),
+    )
+
+
+def _strong(notice: Notice) -> tuple[str, ...]:
+    own = (instance_key(notice.instance_id),) if notice.instance_id else ()
+    return tuple(dict.fromkeys((*notice.keys, *own)))
+
+
+def findable_by(notice: Notice) -> tuple[str, ...]:
+    """A message waits for its strong keys; for weak ones only when it has no other."""
+    return _strong(notice) or notice.hints

@@ -1,0 +1,60 @@
+"""What marketplaces sent and nobody acted on, what waited for a subscription that is known now, and who bought it."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from app.core import ids
+from app.core.clock import now
+from app.gateways.marketplaces.base import Marketplace
+from app.models.cloud_accounts import NoticeState
+from app.repositories.unit_of_work import UnitOfWork
+from app.services.intake import Intake
+
+_BATCH = 20
+_LEFT_AFTER = timedelta(seconds=30)  # longer than any call takes: then who kept the message died
+
+log = structlog.get_logger()
+
+
+class MarketplaceWorker:
+    def __init__(self, uow: UnitOfWork, *, providers: Mapping[str, Marketplace], intake: Intake) -> None:
+        self.uow = uow
+        self._providers = providers
+        self._intake = intake
+
+    async def catch_up(self) -> int:
+        """Act on what is due; how much there was."""
+        at = now()
+        async with self.uow.reading() as uow:
+            left = await uow.marketplace.left(at - _LEFT_AFTER, limit=_BATCH)
+        async with self.uow.reading() as uow:
+            findable = await uow.marketplace.findable(limit=_BATCH)
+        for notice_id in (*left, *findable):
+            await self._apply(notice_id)
+        return len(left) + len(findable) + await self._identify(at)
+
+    async def _apply(self, notice_id: UUID) -> None:
+        async with self.uow.reading() as uow:
+            row = await uow.marketplace.get(notice_id)
+        if row is None:
+            return
+        market = self._providers.get(row.provider)
+        try:
+            if market is None:
+                raise LookupError
+            await self._intake.apply_kept(market, notice_id)
+        except (LookupError, ValueError):
+            # Of a provider that is switched off, or in a form that is not read any more: for staff.
+            log.warning("marketplace_unreadable", notice=ids.show(ids.CLOUD_NOTICE, notice_id))
+            await self._intake.subscriptions.set_aside(notice_id, NoticeState.IGNORED)
+
+    async def _identify(self, at: datetime) -> int:
+        async with self.uow.reading() as uow:
+            due = await uow.cloud_accounts.unidentified(at, limit=_BATCH)
+        for row in due:
+            if market := self._providers.get(row.provider):
+                await self._intake.identify(market, row.id)
+        return len(due) if all(row.provider in self._providers for row in due) else 0
