@@ -15,6 +15,8 @@ from app.notifiers.base import Message
 
 _CREDENTIAL = "credential"  # arrives as `email` or `phone`, is shown as a word of the language
 
+_PROVIDER = "provider"  # arrives as `alibaba`; one that has no word of the language stays as it is
+
 
 class UnknownTemplate(LookupError):
     """No such template or language, or a parameter is missing; holds names, never values."""
@@ -63,6 +65,8 @@ def render(template: str, locale: str, params: Mapping[str, str]) -> Rendered:
         values[_CREDENTIAL] = source.words.get(values[_CREDENTIAL], "")
         if not values[_CREDENTIAL]:
             raise UnknownTemplate(f"{template}:{locale} has no word for its credential")
+    if _PROVIDER in values:
+        values[_PROVIDER] = source.words.get(values[_PROVIDER], values[_PROVIDER])
     try:
         return Rendered(
             subject=source.subject.substitute(values),

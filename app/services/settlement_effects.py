@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.core import ids
+from app.core import ids, masking
 from app.core.callers import Caller
 from app.core.clock import shown
 from app.models.accounts import Account
@@ -137,7 +137,7 @@ class SettlementEffects:
             params = {
                 "username": account.username,
                 "provider": cloud_account.provider,
-                "cloud_account": ids.show(ids.CLOUD_ACCOUNT, cloud_account.id),
+                "number": masking.number(cloud_account.account_number) or "-",
                 "workspaces": _listed([row.name for row in bound]),
             }
             template = "workspaces_fell_back" if falls_back else "workspaces_locked"

@@ -467,7 +467,7 @@ async def test_success_is_answered_as_text(members: dict[str, str], done: Done) 
 
 async def test_an_instance_that_is_not_known_is_no_success_but_for_actions_that_are_not() -> None:
     for members, expected in [
-        (EXPIRED, {"success": "false", "message": "unknown instance"}),
+        (EXPIRED, {"success": "false", "message": "not applied"}),
         ({**EXPIRED, "action": "pauseInstance"}, {"success": "true"}),
     ]:
         heard = await alibaba().hear(signed(members))

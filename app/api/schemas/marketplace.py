@@ -8,9 +8,26 @@ from app.api.schemas.base import CloudAccountId, Moment, NoticeId, Out
 
 State = Literal["received", "applied", "waiting", "ambiguous", "ignored", "doubtful"]
 
+_NOTICE: dict[str, Any] = {
+    "id": "cldn_0193b5c27d3e7a41b4d2c9f1e8a60b57",
+    "provider": "alibaba",
+    "channel": "",
+    "type": "expiredInstance",
+    "effect": "frozen",
+    "state": "applied",
+    "cloud_account_id": "clda_0193b5c27d3e7a41b4d2c9f1e8a60b57",
+    "event_at": "2026-11-23T08:15:30.000Z",
+    "repeats": 0,
+    "body": {"action": "expiredInstance", "instanceId": "122000001"},
+    "created_at": "2026-11-23T08:15:30.000Z",
+    "applied_at": "2026-11-23T08:15:30.000Z",
+}
+
 
 class NoticeOut(Out):
     """One message of a provider."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_NOTICE]})
 
     id: NoticeId = Field(description="The message.")
     provider: str = Field(description="Who sent it.")
@@ -34,22 +51,7 @@ class NoticesOut(Out):
         json_schema_extra={
             "examples": [
                 {
-                    "items": [
-                        {
-                            "id": "cldn_0193b5c27d3e7a41b4d2c9f1e8a60b57",
-                            "provider": "alibaba",
-                            "channel": "",
-                            "type": "expiredInstance",
-                            "effect": "frozen",
-                            "state": "applied",
-                            "cloud_account_id": "clda_0193b5c27d3e7a41b4d2c9f1e8a60b57",
-                            "event_at": "2026-11-23T08:15:30.000Z",
-                            "repeats": 0,
-                            "body": {"action": "expiredInstance", "instanceId": "122000001"},
-                            "created_at": "2026-11-23T08:15:30.000Z",
-                            "applied_at": "2026-11-23T08:15:30.000Z",
-                        }
-                    ],
+                    "items": [_NOTICE],
                     "next_cursor": None,
                 }
             ]

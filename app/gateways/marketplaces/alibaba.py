@@ -125,7 +125,7 @@ class AlibabaMarketplace:
             return json_reply({"instanceId": outcome.subscription.instance_id if outcome.subscription else "0"})
         is_known = heard.notice is None or heard.notice.effect is not Effect.UNKNOWN
         if outcome.done is Done.WAITING and is_known:
-            return json_reply({"success": "false", "message": "unknown instance"})
+            return json_reply({"success": "false", "message": "not applied"})
         return json_reply({"success": "true"})
 
     def later(self, call: Call) -> Reply:
