@@ -84,11 +84,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _load_keys(container: Container) -> None:
     """A database that is away now does not keep the server from starting: it is not ready until it has keys.
 
-    In development it makes its first key itself.
+    In development it makes its first key itself. The signing keys come last: with them all keys are there, and no
+    more are looked for in haste.
     """
     try:
-        await (container.keys.ensure() if container.settings.is_development else container.keys.reload())
         await container.data_keys.ensure()
+        await (container.keys.ensure() if container.settings.is_development else container.keys.reload())
     except AppError:
         log.warning("keys_not_loaded", why="database unavailable")
 

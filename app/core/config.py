@@ -223,6 +223,8 @@ class Settings(BaseSettings, Limits):
             "GUANCE_ISSUER must be the https URL of this service": not self.issuer.startswith("https://"),
             "GUANCE_BILLING=none is for development: nobody is asked for debts": self.billing is Billing.NONE,
             "GUANCE_REAL_NAME_PROVIDERS: sandbox is for development": "sandbox" in self.real_name_names,
+            f"GUANCE_AWS_EVENTS_SECRET must have {_SECRET_LENGTH} characters": self.aws_events_secret is not None
+            and len(self.aws_events_secret.get_secret_value()) < _SECRET_LENGTH,
             "GUANCE_SPA_URL must be https": self.spa_url.scheme != "https",
         }
         if reasons := [reason for reason, holds in refused.items() if holds]:

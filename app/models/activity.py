@@ -43,6 +43,7 @@ class Action(StrEnum):
     REAL_NAME_REJECTED = "real_name.rejected"
     CLOUD_ACCOUNT_ADDED = "cloud_account.added"
     CLOUD_ACCOUNT_STATUS = "cloud_account.status"
+    CLOUD_NOTICE_REAPPLIED = "cloud_notice.reapplied"
     SETTLEMENT_CHANGED = "workspace.settlement_changed"
     WORKSPACE_LOCKED = "workspace.locked"
     WORKSPACE_UNLOCKED = "workspace.unlocked"

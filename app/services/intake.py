@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from app.core import ids
+from app.core.callers import Staff
 from app.core.clock import now
 from app.core.crypto import digest
 from app.gateways.marketplaces.base import CannotTell, Facts, Marketplace, Notice, Subscription, instance_key
@@ -34,9 +35,11 @@ class Intake:
         self.uow = uow
         self.subscriptions = subscriptions
 
-    async def apply(self, market: Marketplace, notice: Notice, notice_id: UUID) -> UUID | None:
+    async def apply(
+        self, market: Marketplace, notice: Notice, notice_id: UUID, *, staff: Staff | None = None
+    ) -> UUID | None:
         """Act on a kept message, and on those that waited for it; the subscription that it is about."""
-        found = await self.subscriptions.apply(market.name, notice, notice_id)
+        found = await self.subscriptions.apply(market.name, notice, notice_id, staff=staff)
         if found is None:
             return None
         while waiting := await self.subscriptions.waiting_for(found):

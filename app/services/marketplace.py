@@ -236,7 +236,7 @@ class MarketplaceService:
         except ValueError:
             raise NoticeUnreadable from None
         await self._rewrite(row.id, notice)
-        found = await self.intake.apply(market, notice, row.id)
+        found = await self.intake.apply(market, notice, row.id, staff=staff)
         log.info(
             "marketplace_reapplied",
             notice=ids.show(ids.CLOUD_NOTICE, row.id),

@@ -71,14 +71,24 @@ class SettlementEffects:
         return since
 
     async def follow(
-        self, uow: Work, account: Account, cloud_account: CloudAccount, *, before: CloudStatus, at: datetime
+        self,
+        uow: Work,
+        account: Account,
+        cloud_account: CloudAccount,
+        *,
+        before: CloudStatus,
+        resumed: bool,
+        at: datetime,
     ) -> None:
-        """The cloud account's status moved from `before`: its workspaces go with it."""
+        """The cloud account's status moved from `before`: its workspaces go with it.
+
+        `resumed`: if it is active now, it is the same subscription as before, which had not ended.
+        """
         after = CloudStatus(cloud_account.status)
         self.tell(uow, account, cloud_account, before=before)
         if after in _STOPPED and before not in _STOPPED:
             await self._stop(uow, account, cloud_account, at=at)
-        elif after is CloudStatus.ACTIVE and before is CloudStatus.FROZEN:
+        elif after is CloudStatus.ACTIVE and resumed:
             await self._resume(uow, account, cloud_account, at=at)
         elif after is CloudStatus.ACTIVE:
             await self.resubscribe(uow, account, cloud_account, at=at)
@@ -117,7 +127,7 @@ class SettlementEffects:
                 await self._unlock(uow, account, row, BY_BILLING_CENTER, Cause.RESUBSCRIBED, at=at)
 
     async def _resume(self, uow: Work, account: Account, cloud_account: CloudAccount, *, at: datetime) -> None:
-        """A freeze only suspended the bindings."""
+        """Its bindings were only suspended."""
         for row in await uow.settlements.bound(cloud_account.id):
             if row.lock_ends_at is not None and row.lock_ends_at > at:
                 way = Way(Method.CLOUD_ACCOUNT, cloud_account.id)

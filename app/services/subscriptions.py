@@ -8,14 +8,17 @@ from uuid import UUID
 import structlog
 
 from app.core import ids
+from app.core.callers import Staff
 from app.core.clock import now
 from app.core.crypto import digest
 from app.core.errors import TransactionConflict
 from app.core.telemetry import MARKETPLACE_NOTICES
 from app.gateways.marketplaces.base import Notice, Subscription, instance_key
-from app.models.accounts import Account
+from app.models.accounts import Account, Status
+from app.models.activity import Action
 from app.models.cloud_accounts import CloudAccount, CloudAccountKey, CloudNotice, CloudStatus, Effect, NoticeState
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
+from app.services.activity import record_staff
 from app.services.settlement_effects import SettlementEffects
 from app.services.standing import Fact, standing
 
@@ -58,10 +61,13 @@ class Subscriptions:
             assert known is not None  # noqa: S101 - its dedup was taken
             return Kept(known.id, NoticeState(known.state), fresh=False)
 
-    async def apply(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
-        """Act on a kept message; the subscription that it is about, None if it has to wait or says nothing."""
+    async def apply(self, provider: str, notice: Notice, notice_id: UUID, *, staff: Staff | None = None) -> UUID | None:
+        """Act on a kept message; the subscription that it is about, None if it has to wait or says nothing.
+
+        `staff`: who had it applied again, for the trail of its account.
+        """
         try:
-            found = await self._apply(provider, notice, notice_id)
+            found = await self._apply(provider, notice, notice_id, staff)
         except Ambiguous:
             found = None
             await self.set_aside(notice_id, NoticeState.AMBIGUOUS)
@@ -97,17 +103,19 @@ class Subscriptions:
             row, keys = await uow.cloud_accounts.with_keys(cloud_account_id)
         return Subscription(row.instance_id, row.account_number, CloudStatus(row.status), tuple(keys))
 
-    async def _apply(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
+    async def _apply(self, provider: str, notice: Notice, notice_id: UUID, staff: Staff | None) -> UUID | None:
         if notice.effect in _NEVER:
             await self.set_aside(notice_id, NoticeState.IGNORED)
             return None
-        found = await self._apply_to_its_own(provider, notice, notice_id)
+        found = await self._apply_to_its_own(provider, notice, notice_id, staff)
         if found is None:
             await self.set_aside(notice_id, NoticeState.WAITING)
         return found
 
     @retried
-    async def _apply_to_its_own(self, provider: str, notice: Notice, notice_id: UUID) -> UUID | None:
+    async def _apply_to_its_own(
+        self, provider: str, notice: Notice, notice_id: UUID, staff: Staff | None
+    ) -> UUID | None:
         async with self.uow() as uow:
             target = await self._target(uow, provider, notice)
             if target is None:
@@ -115,7 +123,11 @@ class Subscriptions:
             account, cloud_account = target
             row = await uow.marketplace.get(notice_id, hold=True)
             assert row is not None  # noqa: S101 - messages are never deleted
-            row.state, row.cloud_account_id, row.applied_at = NoticeState.APPLIED, cloud_account.id, now()
+            if row.state != NoticeState.APPLIED:
+                row.state, row.cloud_account_id, row.applied_at = NoticeState.APPLIED, cloud_account.id, now()
+                if staff is not None and account is not None:
+                    told = ids.show(ids.CLOUD_ACCOUNT, cloud_account.id), ids.show(ids.CLOUD_NOTICE, notice_id)
+                    record_staff(uow, Action.CLOUD_NOTICE_REAPPLIED, account.id, staff, new=" ".join(told))
             await self._learn(uow, cloud_account, notice)
             await uow.cloud_accounts.flush()
             await self._settle(uow, account, cloud_account)
@@ -205,14 +217,15 @@ class Subscriptions:
         """The status that follows from all its messages; when it moved, its workspaces go with it."""
         facts = await uow.marketplace.facts(cloud_account.id)
         state = standing(Fact(one.event_at, one.id, Effect(one.effect), one.strand) for one in facts)
-        before = CloudStatus(cloud_account.status)
-        cloud_account.status_at = state.since or cloud_account.status_at
-        if state.status is before:
-            return
-        cloud_account.status = state.status
+        before, before_at = CloudStatus(cloud_account.status), cloud_account.status_at
+        since = state.since or before_at
+        cloud_account.status, cloud_account.status_at = state.status, since
         await uow.cloud_accounts.flush()
-        if account is not None:
-            await self.settlement.follow(uow, account, cloud_account, before=before, at=now())
+        if account is None or account.status == Status.CLOSED or state.status is before:
+            return
+        # Active since before it seemed to end: a message that came late says that it never did.
+        resumed = before is CloudStatus.FROZEN or since < before_at
+        await self.settlement.follow(uow, account, cloud_account, before=before, resumed=resumed, at=now())
 
 
 async def _held(uow: Work, cloud_account_id: UUID) -> tuple[Account | None, CloudAccount]:
