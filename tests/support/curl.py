@@ -1,4 +1,4 @@
-"""As much of curl as the README uses, for machines without it: -s -X -H -d -u -w and a URL."""
+"""As much of curl as the README uses, for machines without it: -s -X -H -d -G --data-urlencode -u -w and a URL."""
 
 import argparse
 import sys
@@ -13,6 +13,8 @@ def main() -> None:
     parser.add_argument("-X", default=None)
     parser.add_argument("-H", action="append", default=[])
     parser.add_argument("-d", default=None)
+    parser.add_argument("-G", action="store_true")  # what is given by --data-urlencode goes into the query
+    parser.add_argument("--data-urlencode", action="append", default=[])
     parser.add_argument("-u", default=None)
     parser.add_argument("-w", default="")
     given = parser.parse_args()
@@ -23,7 +25,13 @@ def main() -> None:
     name, _, password = (given.u or "").partition(":")
     method = given.X or ("GET" if given.d is None else "POST")
     answer = httpx.request(
-        method, given.url, headers=headers, content=given.d, auth=(name, password) if given.u else None, timeout=30
+        method,
+        given.url,
+        params=[tuple(one.split("=", 1)) for one in given.data_urlencode] if given.G else None,
+        headers=headers,
+        content=given.d,
+        auth=(name, password) if given.u else None,
+        timeout=30,
     )
     tail = given.w.replace("\\n", "\n").replace("%{http_code}", str(answer.status_code))
     sys.stdout.write(answer.text + tail.replace("%header{etag}", answer.headers.get("etag", "")))

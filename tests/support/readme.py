@@ -32,7 +32,7 @@ _TOKENS = [
 # What differs from run to run, and what every run has in its place.
 _VOLATILE = [
     *_TOKENS,
-    (re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg|clnt|scrt|evnt|whep|what|rnam)_[0-9a-f]{32}"), r"\1_<id>"),
+    (re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg|clnt|scrt|evnt|whep|what|rnam|clda|setl|cldn)_[0-9a-f]{32}"), r"\1_<id>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<time>"),
     (re.compile(r'"request_id":"[0-9a-f]{32}"'), '"request_id":"<id>"'),
     (re.compile(r'"trace_id": ?"[0-9a-f]{32}"'), '"trace_id":"<id>"'),
@@ -147,6 +147,7 @@ def _server(folder: Path) -> Iterator[str]:
     env = {
         "PATH": os.environ["PATH"],
         "GUANCE_WEBHOOK_ALLOWED_NETWORKS": '["127.0.0.0/8"]',  # as the README has it
+        "GUANCE_ALIBABA_MARKETPLACE_KEY": "isvkey",
         **_environment(folder),
     }
     with (folder / "log").open("w") as log:
