@@ -14,6 +14,7 @@ from app.core.crypto import digest
 from app.gateways.marketplaces.base import CannotTell, Facts, Marketplace, Notice, Subscription, instance_key
 from app.models.cloud_accounts import CloudNotice, CloudStatus, Effect
 from app.repositories.unit_of_work import UnitOfWork, retried
+from app.services.recurrence import Recurrence
 from app.services.subscriptions import Subscriptions
 
 LOOK_UP = "look_up"  # the channel of answers to our own questions
@@ -31,32 +32,36 @@ log = structlog.get_logger()
 class Intake:
     """Shared by calls of marketplaces, the worker, and holders who type what they bought."""
 
-    def __init__(self, uow: UnitOfWork, *, subscriptions: Subscriptions) -> None:
+    def __init__(self, uow: UnitOfWork, *, subscriptions: Subscriptions, recurrence: Recurrence) -> None:
         self.uow = uow
         self.subscriptions = subscriptions
+        self.recurrence = recurrence
 
     async def apply(
         self, market: Marketplace, notice: Notice, notice_id: UUID, *, staff: Staff | None = None
     ) -> UUID | None:
-        """Act on a kept message, and on those that waited for it; the subscription that it is about."""
+        """Act on a kept message, and on those that waited for it; the subscription that it is about.
+
+        `staff`: who had it applied again, and answers for it where it was doubtful.
+        """
+        if staff is None and await self.recurrence.set_doubtful_aside(market, notice, notice_id):
+            return None
         found = await self.subscriptions.apply(market.name, notice, notice_id, staff=staff)
         if found is None:
             return None
         while waiting := await self.subscriptions.waiting_for(found):
-            applied = [await self.apply_kept(market, one) for one in waiting]
+            applied = [await self._apply_kept(market, one) for one in waiting]
             if not any(applied):
                 break
         if (await self.subscriptions.get(found)).account_number is None:
             await self.identify(market, found)
         return found
 
-    async def apply_kept(self, market: Marketplace, notice_id: UUID) -> UUID | None:
-        """Read a kept message again and act on it alone."""
+    async def _apply_kept(self, market: Marketplace, notice_id: UUID) -> UUID | None:
+        """One that waited."""
         async with self.uow.reading() as uow:
             row = await uow.marketplace.get(notice_id)
-        if row is None:
-            return None
-        return await self.subscriptions.apply(market.name, parse(market, row), notice_id)
+        return await self.subscriptions.apply(market.name, parse(market, row), notice_id) if row else None
 
     async def identify(self, market: Marketplace, cloud_account_id: UUID) -> None:
         """Ask the provider who bought it; when it cannot tell, the worker asks again later."""

@@ -15,7 +15,6 @@ from app.core.errors import NotFound, NoticeUnreadable
 from app.core.telemetry import MARKETPLACE_CALLS, MARKETPLACE_UNKNOWN
 from app.gateways.marketplaces.base import (
     Call,
-    CannotTell,
     Done,
     Heard,
     Marketplace,
@@ -28,11 +27,8 @@ from app.gateways.marketplaces.base import (
 from app.models.cloud_accounts import CloudNotice, CloudStatus, Effect, MarketplaceClaim, NoticeState
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.intake import Intake, parse
-from app.services.subscriptions import Kept, findable_by
+from app.services.subscriptions import findable_by
 
-# Messages that may say the same again: what ends their turn, and what the provider says when they are news.
-_OTHER = {Effect.FROZEN: Effect.UNFROZEN, Effect.UNFROZEN: Effect.FROZEN}
-_CONFIRMED = {Effect.FROZEN: CloudStatus.FROZEN, Effect.UNFROZEN: CloudStatus.ACTIVE}
 _ONCE = timedelta(minutes=10)  # for a call that is accepted once without saying until when
 
 log = structlog.get_logger()
@@ -128,7 +124,7 @@ class MarketplaceService:
     async def _take(self, market: Marketplace, notice: Notice, once: bytes | None, until: datetime) -> Outcome:
         if notice.effect is Effect.UNKNOWN:
             MARKETPLACE_UNKNOWN.labels(market.name).inc()
-        notice = await self._with_its_turn(market.name, notice) if notice.recurs else notice
+        notice = await self.intake.recurrence.numbered(market.name, notice)
         kept = await self.subscriptions.keep(market.name, notice, once=once, until=until)
         if kept is None:
             return Outcome(Done.REPLAYED)
@@ -136,8 +132,6 @@ class MarketplaceService:
             return await self._outcome(Done.REPEATED, await self._about(kept.id))
         if kept.state is NoticeState.IGNORED:
             return Outcome(Done.IGNORED)
-        if notice.recurs and await self._is_doubtful(market, notice, kept):
-            return Outcome(Done.WAITING)
         found = await self.intake.apply(market, notice, kept.id)
         if found is None:
             said = notice.effect not in (Effect.NONE, Effect.UNKNOWN)
@@ -151,32 +145,6 @@ class MarketplaceService:
         async with self.uow.reading() as uow:
             row = await uow.marketplace.get(notice_id)
         return row.cloud_account_id if row else None
-
-    # The same words again
-
-    async def _with_its_turn(self, provider: str, notice: Notice) -> Notice:
-        """Between two messages of the other kind the same words are a repeat, after one they may be news: a number."""
-        async with self.uow.reading() as uow:
-            found = await uow.cloud_accounts.named(provider, notice.keys, strong=True)
-            turn = await uow.marketplace.count(found[0], _OTHER[notice.effect]) if found else 0
-        return replace(notice, dedup=f"{notice.dedup}#{turn}") if turn else notice
-
-    async def _is_doubtful(self, market: Marketplace, notice: Notice, kept: Kept) -> bool:
-        """Words that were acted on before may be somebody's replay: only the provider can tell."""
-        async with self.uow.reading() as uow:
-            found = await uow.cloud_accounts.named(market.name, notice.keys, strong=True)
-            before = await uow.marketplace.count(found[0], notice.effect) if found else 0
-        if not before:
-            return False
-        try:
-            facts = await market.look_up(await self.subscriptions.get(found[0]))
-        except CannotTell as failure:
-            log.warning("marketplace_doubtful", notice=ids.show(ids.CLOUD_NOTICE, kept.id), why=failure.why)
-        else:
-            if facts.status is _CONFIRMED[notice.effect]:
-                return False
-        await self.subscriptions.set_aside(kept.id, NoticeState.DOUBTFUL)
-        return True
 
     # Browsers and questions
 

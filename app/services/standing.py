@@ -39,7 +39,7 @@ def standing(facts: Iterable[Fact]) -> Standing:
     payment or an older message does not.
     """
     played = sorted(facts, key=lambda fact: fact.place)
-    superseded = {fact.strand for fact in played if fact.effect is Effect.SUPERSEDED}
+    superseded = {fact.strand for fact in played if fact.effect is Effect.SUPERSEDED and fact.strand}
     now = Standing(CloudStatus.PENDING, None)
     held: set[str] = set()
     for fact in played:

@@ -8,10 +8,11 @@ import structlog
 
 from app.core import ids
 from app.core.clock import now
+from app.core.errors import Unavailable
 from app.gateways.marketplaces.base import Marketplace
 from app.models.cloud_accounts import NoticeState
 from app.repositories.unit_of_work import UnitOfWork
-from app.services.intake import Intake
+from app.services.intake import Intake, parse
 
 _BATCH = 20
 _LEFT_AFTER = timedelta(seconds=30)  # longer than any call takes: then who kept the message died
@@ -26,35 +27,41 @@ class MarketplaceWorker:
         self._intake = intake
 
     async def catch_up(self) -> int:
-        """Act on what is due; how much there was."""
+        """Act on what is due; with how much that succeeded."""
         at = now()
         async with self.uow.reading() as uow:
             left = await uow.marketplace.left(at - _LEFT_AFTER, limit=_BATCH)
         async with self.uow.reading() as uow:
             findable = await uow.marketplace.findable(limit=_BATCH)
-        for notice_id in (*left, *findable):
-            await self._apply(notice_id)
-        return len(left) + len(findable) + await self._identify(at)
+        applied = [await self._apply(notice_id) for notice_id in (*left, *findable)]
+        return sum(applied) + await self._identify(at)
 
-    async def _apply(self, notice_id: UUID) -> None:
+    async def _apply(self, notice_id: UUID) -> bool:
+        """One that cannot be applied must not stop the others."""
         async with self.uow.reading() as uow:
             row = await uow.marketplace.get(notice_id)
-        if row is None:
-            return
-        market = self._providers.get(row.provider)
+        market = self._providers.get(row.provider) if row else None
         try:
-            if market is None:
-                raise LookupError
-            await self._intake.apply_kept(market, notice_id)
-        except (LookupError, ValueError):
-            # Of a provider that is switched off, or in a form that is not read any more: for staff.
+            if row is None or market is None:
+                raise LookupError  # of a provider that is switched off
+            await self._intake.apply(market, parse(market, row), notice_id)
+        except Unavailable:
+            raise
+        except (LookupError, ValueError):  # or in a form that is not read any more: for staff
             log.warning("marketplace_unreadable", notice=ids.show(ids.CLOUD_NOTICE, notice_id))
             await self._intake.subscriptions.set_aside(notice_id, NoticeState.IGNORED)
+        except Exception:
+            log.exception("marketplace_failed", notice=ids.show(ids.CLOUD_NOTICE, notice_id))
+            return False
+        return True
 
     async def _identify(self, at: datetime) -> int:
         async with self.uow.reading() as uow:
-            due = await uow.cloud_accounts.unidentified(at, limit=_BATCH)
+            due = [
+                row
+                for row in await uow.cloud_accounts.unidentified(at, limit=_BATCH)
+                if row.provider in self._providers
+            ]
         for row in due:
-            if market := self._providers.get(row.provider):
-                await self._intake.identify(market, row.id)
-        return len(due) if all(row.provider in self._providers for row in due) else 0
+            await self._intake.identify(self._providers[row.provider], row.id)
+        return len(due)

@@ -9,6 +9,7 @@ from app.services.cloud_accounts import CloudAccountService
 from app.services.intake import Intake
 from app.services.marketplace import MarketplaceService
 from app.services.ownership import Ownership
+from app.services.recurrence import Recurrence
 from app.services.settlement import SettlementService
 from app.services.subscriptions import Subscriptions
 from app.services.workspaces import WorkspaceService
@@ -27,7 +28,8 @@ class ForClouds:
 
 def for_clouds(shared: Shared) -> ForClouds:
     uow, effects, providers = shared.uow, shared.settlement_effects, shared.gateways.marketplaces
-    intake = Intake(uow, subscriptions=Subscriptions(uow, settlement=effects))
+    subscriptions = Subscriptions(uow, settlement=effects)
+    intake = Intake(uow, subscriptions=subscriptions, recurrence=Recurrence(uow, subscriptions=subscriptions))
     ownership = Ownership(shared.notices, settlement=effects)
     return ForClouds(
         claims=ClaimService(uow, codes=shared.codes, verification=shared.verification, ownership=ownership),
