@@ -24,6 +24,8 @@ from app.services.budgets import Budgets, refusal
 from app.services.intake import Intake
 from app.services.ownership import Ownership
 
+_NOBODY_ASKED = ("not_configured", "no_order")  # and asking later would not help
+
 
 @dataclass(frozen=True, slots=True)
 class BoundWorkspace:
@@ -109,7 +111,7 @@ class CloudAccountService:
         try:
             found = known[0] if known else await self.intake.prove(market, instance_id)
         except CannotTell as failure:
-            if failure.why == "not_configured":
+            if failure.why in _NOBODY_ASKED:
                 raise CloudAccountUnproven from None
             raise MarketplaceUnavailable from None
         if found is None:

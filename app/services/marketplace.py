@@ -27,7 +27,7 @@ from app.gateways.marketplaces.base import (
 from app.models.cloud_accounts import CloudNotice, CloudStatus, Effect, MarketplaceClaim, NoticeState
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.intake import Intake, parse
-from app.services.subscriptions import findable_by
+from app.services.matching import findable_by
 
 _ONCE = timedelta(minutes=10)  # for a call that is accepted once without saying until when
 

@@ -35,11 +35,12 @@ def standing(facts: Iterable[Fact]) -> Standing:
     """Play the facts in the order of their times.
 
     A subscription may be held by several agreements one after the other (AWS renewals): it ends with the last of them,
-    and the end of one that was renewed or replaced ends nothing. Only an activation opens what has ended: a restored
-    payment or an older message does not.
+    and the end of one that was renewed or replaced ends nothing, once its successor is known. Only an activation opens
+    what has ended: a restored payment or an older message does not.
     """
     played = sorted(facts, key=lambda fact: fact.place)
     superseded = {fact.strand for fact in played if fact.effect is Effect.SUPERSEDED and fact.strand}
+    succeeded = any(fact.strand and fact.strand not in superseded for fact in played)
     now = Standing(CloudStatus.PENDING, None)
     held: set[str] = set()
     for fact in played:
@@ -47,7 +48,7 @@ def standing(facts: Iterable[Fact]) -> Standing:
             held.add(fact.strand)
         elif fact.effect is Effect.CLOSED:
             held = held - {fact.strand} if fact.strand else set()
-            if fact.strand in superseded or any(held):
+            if any(held) or (succeeded and fact.strand in superseded):
                 continue
         after = _after(now.status, fact.effect)
         if after is not now.status:

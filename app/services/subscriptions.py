@@ -11,14 +11,14 @@ from app.core import ids
 from app.core.callers import Staff
 from app.core.clock import now
 from app.core.crypto import digest
-from app.core.errors import TransactionConflict
 from app.core.telemetry import MARKETPLACE_NOTICES
-from app.gateways.marketplaces.base import Notice, Subscription, instance_key
+from app.gateways.marketplaces.base import Notice, Subscription
 from app.models.accounts import Account, Status
 from app.models.activity import Action
 from app.models.cloud_accounts import CloudAccount, CloudAccountKey, CloudNotice, CloudStatus, Effect, NoticeState
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.activity import record_staff
+from app.services.matching import Ambiguous, findable_by, strong_keys, target
 from app.services.settlement_effects import SettlementEffects
 from app.services.standing import Fact, standing
 
@@ -35,10 +35,6 @@ class Kept:
     id: UUID
     state: NoticeState
     fresh: bool
-
-
-class Ambiguous(Exception):
-    """Several subscriptions could be meant."""
 
 
 class Subscriptions:
@@ -117,10 +113,10 @@ class Subscriptions:
         self, provider: str, notice: Notice, notice_id: UUID, staff: Staff | None
     ) -> UUID | None:
         async with self.uow() as uow:
-            target = await self._target(uow, provider, notice)
-            if target is None:
+            found = await target(uow, provider, notice)
+            if found is None:
                 return None
-            account, cloud_account = target
+            account, cloud_account = found
             row = await uow.marketplace.get(notice_id, hold=True)
             assert row is not None  # noqa: S101 - messages are never deleted
             if row.state != NoticeState.APPLIED:
@@ -134,66 +130,6 @@ class Subscriptions:
             MARKETPLACE_NOTICES.labels(provider, notice.channel, NoticeState.APPLIED).inc()
             return cloud_account.id
 
-    async def _target(self, uow: Work, provider: str, notice: Notice) -> tuple[Account | None, CloudAccount] | None:
-        """The subscription that the message is about, held, and its account; a new one if the message opens it."""
-        found = await self._match(uow, provider, notice)
-        if len(found) > 1:
-            return await self._merged(uow, found)
-        if found:
-            return await _held(uow, found[0])
-        if not notice.opens or notice.instance_id is None:
-            return None
-        at = now()
-        opened = CloudAccount(
-            id=ids.new(),
-            provider=provider,
-            instance_id=notice.instance_id,
-            status=CloudStatus.PENDING,
-            status_at=notice.at,
-            ask_at=at if notice.account_number is None else None,
-            asked=0,
-            created_at=at,
-        )
-        uow.cloud_accounts.add(opened)
-        await uow.cloud_accounts.flush()
-        return None, opened
-
-    async def _match(self, uow: Work, provider: str, notice: Notice) -> list[UUID]:
-        """By its strong keys; else by its weak ones. Raises Ambiguous when those name several.
-
-        A message with a strong key of its own may only mean a subscription of which none was known yet.
-        """
-        if keys := _strong(notice):
-            if found := await uow.cloud_accounts.named(provider, keys, strong=True):
-                return found
-            if not notice.opens:
-                return []
-        found = await uow.cloud_accounts.named(provider, notice.hints, strong=False)
-        if notice.keys:
-            found = await uow.cloud_accounts.without_strong(found)
-        if len(found) > 1:
-            raise Ambiguous
-        return found
-
-    async def _merged(self, uow: Work, found: Sequence[UUID]) -> tuple[Account | None, CloudAccount]:
-        """One message says that what looked like several subscriptions is one: the later ones were opened too soon.
-
-        Raises Ambiguous when more than one belongs to an account already.
-        """
-        rows = [row for one in found if (row := await uow.cloud_accounts.get(one)) is not None]
-        owned = [row for row in rows if row.account_id is not None]
-        if len(owned) > 1:
-            raise Ambiguous
-        heir = (owned or rows)[0]
-        account, kept = await _held(uow, heir.id)
-        for row in rows:
-            if row.id != heir.id:
-                _, loser = await _held(uow, row.id)
-                await uow.cloud_accounts.give_keys(loser=loser.id, heir=kept.id)
-                await uow.marketplace.hand_over(loser=loser.id, heir=kept.id)
-                await uow.cloud_accounts.delete(loser)
-        return account, kept
-
     async def _learn(self, uow: Work, cloud_account: CloudAccount, notice: Notice) -> None:
         """Names that were not known. The buyer never changes: a message that says so is somebody else's."""
         number = notice.account_number
@@ -203,7 +139,7 @@ class Subscriptions:
             cloud_account.account_number, cloud_account.ask_at = number, None
         cloud_account.product = cloud_account.product or notice.product
         known = {key.key for key in await uow.cloud_accounts.keys(cloud_account.id)}
-        for keys, strong in ((_strong(notice), True), (notice.hints, False)):
+        for keys, strong in ((strong_keys(notice), True), (notice.hints, False)):
             for key in keys:
                 if key not in known:
                     known.add(key)
@@ -224,21 +160,8 @@ class Subscriptions:
         if account is None or account.status == Status.CLOSED or state.status is before:
             return
         # Active since before it seemed to end: a message that came late says that it never did.
-        resumed = before is CloudStatus.FROZEN or since < before_at
+        resumed = before is CloudStatus.FROZEN or (before is CloudStatus.ENDED and since < before_at)
         await self.settlement.follow(uow, account, cloud_account, before=before, resumed=resumed, at=now())
-
-
-async def _held(uow: Work, cloud_account_id: UUID) -> tuple[Account | None, CloudAccount]:
-    """The account first, then the subscription. Raises TransactionConflict when it was claimed meanwhile."""
-    before = await uow.cloud_accounts.get(cloud_account_id)
-    if before is None:
-        raise TransactionConflict  # another message has merged it away
-    owner = before.account_id
-    account = await uow.accounts.hold(owner) if owner else None
-    cloud_account = await uow.cloud_accounts.hold(cloud_account_id)
-    if cloud_account.account_id != owner:
-        raise TransactionConflict
-    return account, cloud_account
 
 
 def _row(provider: str, notice: Notice) -> CloudNotice:
@@ -256,13 +179,3 @@ def _row(provider: str, notice: Notice) -> CloudNotice:
         repeats=0,
         created_at=now(),
     )
-
-
-def _strong(notice: Notice) -> tuple[str, ...]:
-    own = (instance_key(notice.instance_id),) if notice.instance_id else ()
-    return tuple(dict.fromkeys((*notice.keys, *own)))
-
-
-def findable_by(notice: Notice) -> tuple[str, ...]:
-    """A message waits for its strong keys; for weak ones only when it has no other."""
-    return _strong(notice) or notice.hints

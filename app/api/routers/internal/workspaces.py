@@ -13,6 +13,7 @@ from app.api.service_deps import PaidBy, Workspaces, has, reads
 from app.core.callers import Service
 from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, WorkspaceElsewhere
 from app.core.scopes import Scope
+from app.services.settlement import Paid
 
 router = APIRouter(tags=["workspaces"], route_class=Route)
 ROUTERS = (router,)
@@ -73,13 +74,10 @@ async def look_up_settlements(
     body: SettlementsIn, service: Annotated[Service, reads(Scope.SETTLEMENTS)], paid_by: PaidBy
 ) -> SettlementsOut:
     found = await paid_by.look_up(service=service, workspace_ids=body.workspace_ids, moment=body.at)
-    return SettlementsOut(
-        items=[
-            FoundSettlementOut(
-                workspace_id=asked,
-                found=one is not None,
-                settlement=PaidOut.model_validate(one, from_attributes=True) if one else None,
-            )
-            for asked, one in zip(body.workspace_ids, found, strict=True)
-        ]
-    )
+    pairs = zip(body.workspace_ids, found, strict=True)
+    return SettlementsOut(items=[_found(asked, one) for asked, one in pairs])
+
+
+def _found(asked: str, one: Paid | None) -> FoundSettlementOut:
+    settlement = PaidOut.model_validate(one, from_attributes=True) if one else None
+    return FoundSettlementOut(workspace_id=asked, found=one is not None, settlement=settlement)

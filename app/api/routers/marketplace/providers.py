@@ -5,6 +5,7 @@ from fastapi.responses import RedirectResponse
 
 from app.api.deps import container_of
 from app.api.pages import page
+from app.services.marketplace import Answered
 
 router = APIRouter(include_in_schema=False)
 ROUTERS = (router,)
@@ -15,8 +16,17 @@ _METHODS = ["GET", "HEAD", "POST"]
 @router.api_route("/marketplace/{provider}", methods=_METHODS)
 @router.api_route("/marketplace/{provider}/{channel:path}", methods=_METHODS)
 async def receive(request: Request, provider: str, channel: str = "") -> Response:
-    container = container_of(request)
-    answer = await container.marketplace.receive(
+    answer = await _pass_on(request, provider, channel)
+    if answer.claim:
+        spa = str(container_of(request).settings.spa_url).rstrip("/")
+        return RedirectResponse(f"{spa}/marketplace?claim={answer.claim}", answer.status)
+    if answer.page:
+        return page(answer.page, answer.status, request.headers.get("accept-language"))
+    return Response(answer.body, answer.status, media_type=answer.media_type)
+
+
+async def _pass_on(request: Request, provider: str, channel: str) -> Answered:
+    return await container_of(request).marketplace.receive(
         provider=provider,
         channel=channel,
         method=request.method,
@@ -24,9 +34,3 @@ async def receive(request: Request, provider: str, channel: str = "") -> Respons
         headers=dict(request.headers.items()),
         body=await request.body(),
     )
-    if answer.claim:
-        spa = str(container.settings.spa_url).rstrip("/")
-        return RedirectResponse(f"{spa}/marketplace?claim={answer.claim}", answer.status)
-    if answer.page:
-        return page(answer.page, answer.status, request.headers.get("accept-language"))
-    return Response(answer.body, answer.status, media_type=answer.media_type)
