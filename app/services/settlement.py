@@ -1,7 +1,6 @@
 """How workspaces are paid for: what holders can choose and what was; and what the settlement service asks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,76 +16,7 @@ from app.models.settlements import Method
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.settlement_effects import SettlementEffects
 from app.services.settlement_rules import BY_BILLING_CENTER, Against, Case, Reason, Way, against
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceView:
-    """A workspace and how it settles. `provider` is the cloud account's; `lock_ends_at` while it is locked."""
-
-    id: str
-    name: str
-    site: str
-    method: str
-    cloud_account_id: UUID | None
-    provider: str | None
-    effective_from: datetime
-    lock_ends_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A way to settle; `current` is the one in use. It is allowed when nothing is against it."""
-
-    method: str
-    cloud_account_id: UUID | None
-    provider: str | None
-    account_id: str | None
-    instance_id: str | None
-    status: str | None
-    current: bool
-    reasons: Sequence[Reason]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A time in which a workspace settled in one way; half-open, without an end while it lasts."""
-
-    id: UUID
-    method: str
-    cloud_account_id: UUID | None
-    provider: str | None
-    account_id: str | None
-    cause: str
-    lock_ends_at: datetime | None
-    effective_from: datetime
-    effective_to: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class CloudAccountRef:
-    """A cloud account as the settlement service needs it: what the provider calls it, in clear."""
-
-    id: UUID
-    provider: str
-    account_id: str | None
-    instance_id: str
-    product: str | None
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """What paid for a workspace at an instant, and in which span of time around it."""
-
-    workspace_id: str
-    account_id: UUID
-    site: str
-    method: str
-    provider: str | None
-    cloud_account: CloudAccountRef | None
-    locked: bool
-    effective_from: datetime
-    effective_to: datetime | None
+from app.services.settlement_views import Option, Paid, Span, WorkspaceView, paid, span, view
 
 
 class SettlementService:
@@ -98,7 +28,7 @@ class SettlementService:
         """The workspaces that the account pays for; one more than `limit` when there is more. Raises SessionEnded."""
         async with self.uow.reading() as uow:
             rows = await uow.settlements.page(caller, cursor=cursor, limit=limit + 1)
-        return [_view(row) for row in rows]
+        return [view(row) for row in rows]
 
     async def options(self, *, caller: Caller, workspace_id: str) -> list[Option]:
         """Every way to settle the workspace, with every reason against it. Raises NotFound and SessionEnded."""
@@ -115,7 +45,7 @@ class SettlementService:
             rows = await uow.settlements.history(caller, workspace_id, cursor=cursor, limit=limit + 1)
         if not rows and cursor is None:
             raise NotFound
-        return [_span(row) for row in rows]
+        return [span(row) for row in rows]
 
     async def choose(self, *, caller: Caller, workspace_id: str, cloud_account_id: UUID | None) -> WorkspaceView:
         """Settle it by the cloud account, or by the Billing Center (None); what is so already stays so.
@@ -147,7 +77,7 @@ class SettlementService:
             raise Invalid(FieldProblem("/at", "future_instant"))
         async with self.uow.reading() as uow:
             rows = await uow.settlements.at(service, workspace_ids, moment or at)
-        found = {row.id: _paid(row) for row in rows}
+        found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]
 
     @retried
@@ -172,7 +102,7 @@ class SettlementService:
                 if row.lock_ends_at is not None or row.cloud_account_id != way.cloud_account_id:
                     await self.effects.choose(uow, account, row, way, caller=caller, at=at)
             settled = {row.id: row for row in await uow.settlements.of_account(account.id, workspace_ids)}
-        return [_view(settled[workspace_id]) for workspace_id in workspace_ids]
+        return [view(settled[workspace_id]) for workspace_id in workspace_ids]
 
 
 async def _way(uow: Work, account: Account, cloud_account_id: UUID | None) -> Way:
@@ -226,36 +156,3 @@ def _option(row: Any, choice: Any) -> Option:
 def _refusal(workspace_id: str, reasons: Sequence[Reason]) -> Mapping[str, object]:
     told = [{"code": one.code, "until": shown(one.until) if one.until else None} for one in reasons]
     return {"workspace_id": workspace_id, "reasons": told}
-
-
-def _view(row: Any) -> WorkspaceView:
-    return WorkspaceView(**{name: getattr(row, name) for name in WorkspaceView.__slots__})
-
-
-def _span(row: Any) -> Span:
-    members = {name: getattr(row, name) for name in Span.__slots__ if name not in ("id", "account_id")}
-    return Span(id=row.settlement_id, account_id=masking.number(row.account_number), **members)
-
-
-def _paid(row: Any) -> Paid:
-    cloud_account = None
-    if row.cloud_account_id is not None:
-        cloud_account = CloudAccountRef(
-            id=row.cloud_account_id,
-            provider=row.provider,
-            account_id=row.account_number,
-            instance_id=row.instance_id,
-            product=row.product,
-            status=row.status,
-        )
-    return Paid(
-        workspace_id=row.id,
-        account_id=row.account_id,
-        site=row.site,
-        method=row.method,
-        provider=row.provider,
-        cloud_account=cloud_account,
-        locked=row.lock_ends_at is not None,
-        effective_from=row.effective_from,
-        effective_to=row.effective_to,
-    )

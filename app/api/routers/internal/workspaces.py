@@ -13,7 +13,7 @@ from app.api.service_deps import PaidBy, Workspaces, has, reads
 from app.core.callers import Service
 from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, WorkspaceElsewhere
 from app.core.scopes import Scope
-from app.services.settlement import Paid
+from app.services.settlement_views import Paid
 
 router = APIRouter(tags=["workspaces"], route_class=Route)
 ROUTERS = (router,)

@@ -23,7 +23,7 @@ from app.api.schemas.settlement import (
 )
 from app.api.texts import choose_locale, settlement_text
 from app.core.errors import NotFound, SettlementRefused
-from app.services.settlement import Option
+from app.services.settlement_views import Option
 
 router = APIRouter(tags=["workspaces"], route_class=Route)
 ROUTERS = (router,)
