@@ -31,6 +31,10 @@ MARKETPLACE_NOTICES = Counter(
     "Messages of marketplaces, by what became of them",
     ["provider", "channel", "state"],
 )
+MARKETPLACE_BACKLOG = Gauge(
+    "guance_marketplace_backlog_notices", "Messages of marketplaces that were not acted on, by state", ["state"]
+)
+MARKETPLACE_AGE = Gauge("guance_marketplace_backlog_oldest_seconds", "Age of the oldest of them, by state", ["state"])
 MARKETPLACE_UNKNOWN = Counter("guance_marketplace_unknown_total", "Messages of a type that is not known", ["provider"])
 HASH_QUEUE = Gauge("guance_password_hash_queue", "Password hashes being computed or waiting")
 REQUESTS = Counter("guance_http_requests_total", "Requests by route and status", ["method", "route", "status"])

@@ -97,6 +97,17 @@ class MarketplaceRepository(Repository):
         )
         return list(await self._session.scalars(statement.order_by(CloudNotice.id).limit(limit)))
 
+    async def backlog(self) -> dict[str, tuple[int, datetime | None]]:
+        """How many messages were not acted on, by state, and when the oldest of them came."""
+        open_states = (*_OPEN, NoticeState.AMBIGUOUS, NoticeState.DOUBTFUL)
+        statement = (
+            select(CloudNotice.state, func.count(), func.min(CloudNotice.created_at))
+            .where(CloudNotice.state.in_(open_states))
+            .group_by(CloudNotice.state)
+        )
+        found = {row[0]: (row[1], row[2]) for row in (await self._session.execute(statement)).all()}
+        return {state: found.get(state, (0, None)) for state in open_states}
+
     async def page(
         self,
         *,

@@ -61,7 +61,12 @@ class Intake:
         """One that waited."""
         async with self.uow.reading() as uow:
             row = await uow.marketplace.get(notice_id)
-        return await self.subscriptions.apply(market.name, parse(market, row), notice_id) if row else None
+        if row is None:
+            return None
+        notice = parse(market, row)
+        if await self.recurrence.set_doubtful_aside(market, notice, notice_id):
+            return None
+        return await self.subscriptions.apply(market.name, notice, notice_id)
 
     async def identify(self, market: Marketplace, cloud_account_id: UUID) -> None:
         """Ask the provider who bought it; when it cannot tell, the worker asks again later."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.core import ids, masking
 from app.core.callers import Origin
-from app.core.clock import now
+from app.core.clock import instant
 from app.core.errors import CloudAccountTaken
 from app.models.accounts import Account
 from app.models.activity import Action
@@ -29,7 +29,7 @@ class Ownership:
         cloud_account = await uow.cloud_accounts.hold(cloud_account_id)
         if cloud_account.account_id not in (None, account.id):
             raise CloudAccountTaken
-        at = now()
+        at = instant()
         await uow.marketplace.use_claims(cloud_account_id, at)
         if cloud_account.account_id == account.id:
             return

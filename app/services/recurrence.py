@@ -27,7 +27,7 @@ class Recurrence:
         """Until a message of the other kind the same words are a repeat; behind one they may be news: they get the
         number of their turn.
         """
-        if not notice.recurs:
+        if not notice.recurs or notice.effect not in _OTHER:
             return notice
         async with self.uow.reading() as uow:
             _, turn = await _about(uow, provider, notice, _OTHER[notice.effect])
@@ -35,7 +35,7 @@ class Recurrence:
 
     async def set_doubtful_aside(self, market: Marketplace, notice: Notice, notice_id: UUID) -> bool:
         """Words that were acted on before may be a replay: unless the provider confirms them, staff decides."""
-        if not notice.recurs:
+        if not notice.recurs or notice.effect not in _OTHER:
             return False
         async with self.uow.reading() as uow:
             found, before = await _about(uow, market.name, notice, notice.effect)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.core import masking
 from app.core.callers import Caller, Service
-from app.core.clock import now, shown
+from app.core.clock import instant, now, shown
 from app.core.errors import FieldProblem, Invalid, NotFound, SettlementRefused
 from app.core.reference import cloud_of
 from app.models.accounts import Account
@@ -63,6 +63,8 @@ class SettlementService:
 
     async def at(self, *, service: Service, workspace_id: str, moment: datetime | None) -> Paid:
         """What paid for it at the instant (now if None). Raises NotFound, Invalid for the future, ClientDisabled."""
+        if moment is not None and moment > now():
+            raise Invalid(FieldProblem("at", "future_instant"))  # a parameter, where a look-up has a member
         found = await self.look_up(service=service, workspace_ids=[workspace_id], moment=moment)
         if found[0] is None:
             raise NotFound
@@ -84,7 +86,7 @@ class SettlementService:
     async def _choose(
         self, caller: Caller, workspace_ids: Sequence[str], cloud_account_id: UUID | None, *, one: bool = False
     ) -> list[WorkspaceView]:
-        at = now()
+        at = instant()
         async with self.uow() as uow:
             account = await uow.accounts.through_session(caller, hold=True)
             way = await _way(uow, account, cloud_account_id)

@@ -19,7 +19,7 @@ from app.services.events import publish
 from app.services.notices import Contact, Notices
 from app.services.settlement_rules import BY_BILLING_CENTER, Way
 
-_TICK = timedelta(microseconds=1)  # what both databases tell apart
+_TICK = timedelta(milliseconds=1)  # what is shown of an instant
 _NAMED = 10  # workspaces that a message lists
 _STOPPED = (CloudStatus.FROZEN, CloudStatus.ENDED)
 FALL_BACK = "fall_back"  # the policy of a provider that does not lock
@@ -95,13 +95,9 @@ class SettlementEffects:
 
     def tell(self, uow: Work, account: Account, cloud_account: CloudAccount, *, before: CloudStatus) -> None:
         """Other services and the holder's trail learn of the status."""
-        kind = {
-            CloudStatus.ACTIVE: EventType.CLOUD_UNFROZEN if before is CloudStatus.FROZEN else EventType.CLOUD_ACTIVATED,
-            CloudStatus.FROZEN: EventType.CLOUD_FROZEN,
-            CloudStatus.ENDED: EventType.CLOUD_CLOSED,
-        }[CloudStatus(cloud_account.status)]
         told = ids.show(ids.CLOUD_ACCOUNT, cloud_account.id)
-        publish(uow, kind, account.id, cloud_account_id=told, provider=cloud_account.provider)
+        if kind := _event(before, CloudStatus(cloud_account.status)):
+            publish(uow, kind, account.id, cloud_account_id=told, provider=cloud_account.provider)
         record(
             uow,
             Action.CLOUD_ACCOUNT_STATUS,
@@ -204,6 +200,13 @@ def _next(row: Any, way: Way, cause: Cause, *, at: datetime, lock_ends_at: datet
         cause=cause,
         lock_ends_at=lock_ends_at,
     )
+
+
+def _event(before: CloudStatus, after: CloudStatus) -> EventType | None:
+    """None for one that turns out not to have begun."""
+    if after is CloudStatus.ACTIVE:
+        return EventType.CLOUD_UNFROZEN if before is CloudStatus.FROZEN else EventType.CLOUD_ACTIVATED
+    return {CloudStatus.FROZEN: EventType.CLOUD_FROZEN, CloudStatus.ENDED: EventType.CLOUD_CLOSED}.get(after)
 
 
 def _shown(way: Way) -> str | None:

@@ -41,6 +41,7 @@ def standing(facts: Iterable[Fact]) -> Standing:
     played = sorted(facts, key=lambda fact: fact.place)
     superseded = {fact.strand for fact in played if fact.effect is Effect.SUPERSEDED and fact.strand}
     succeeded = any(fact.strand and fact.strand not in superseded for fact in played)
+    replaced = superseded if succeeded else set()  # these neither hold it nor end it
     now = Standing(CloudStatus.PENDING, None)
     held: set[str] = set()
     for fact in played:
@@ -48,7 +49,7 @@ def standing(facts: Iterable[Fact]) -> Standing:
             held.add(fact.strand)
         elif fact.effect is Effect.CLOSED:
             held = held - {fact.strand} if fact.strand else set()
-            if any(held) or (succeeded and fact.strand in superseded):
+            if fact.strand in replaced or any(held - replaced):
                 continue
         after = _after(now.status, fact.effect)
         if after is not now.status:

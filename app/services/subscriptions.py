@@ -9,7 +9,7 @@ import structlog
 
 from app.core import ids
 from app.core.callers import Staff
-from app.core.clock import now
+from app.core.clock import instant, now
 from app.core.crypto import digest
 from app.core.telemetry import MARKETPLACE_NOTICES
 from app.gateways.marketplaces.base import Notice, Subscription
@@ -161,7 +161,7 @@ class Subscriptions:
             return
         # Active since before it seemed to end: a message that came late says that it never did.
         resumed = before is CloudStatus.FROZEN or (before is CloudStatus.ENDED and since < before_at)
-        await self.settlement.follow(uow, account, cloud_account, before=before, resumed=resumed, at=now())
+        await self.settlement.follow(uow, account, cloud_account, before=before, resumed=resumed, at=instant())
 
 
 def _row(provider: str, notice: Notice) -> CloudNotice:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.core.clock import now
+from app.core.clock import instant, now
 from app.core.errors import AccountClosed, NotFound, WorkspaceDissolved, WorkspaceElsewhere
 from app.models.accounts import Status
 from app.models.workspaces import Workspace
@@ -41,8 +41,9 @@ class WorkspaceService:
             await _require_open(uow, account_id)
             known = await uow.workspaces.hold(workspace_id)
             if known is None:
+                at = instant()
                 known = Workspace(
-                    id=workspace_id, account_id=account_id, site=site, name=name, created_at=now(), updated_at=now()
+                    id=workspace_id, account_id=account_id, site=site, name=name, created_at=at, updated_at=at
                 )
                 await self.settlement.begin(uow, known)
                 return _view(known, fresh=True)
@@ -62,7 +63,7 @@ class WorkspaceService:
             if known is None:
                 raise NotFound
             await uow.accounts.hold(known.account_id)  # its settlement does not move meanwhile
-            await uow.workspaces.dissolve(workspace_id, now())
+            await uow.workspaces.dissolve(workspace_id, max(instant(), known.settled_from))
 
 
 async def _require_open(uow: Work, account_id: UUID) -> None:

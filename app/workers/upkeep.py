@@ -5,7 +5,14 @@ from datetime import timedelta
 import structlog
 
 from app.core.clock import now
-from app.core.telemetry import OUTBOX_AGE, OUTBOX_WAITING, WEBHOOKS_AGE, WEBHOOKS_WAITING
+from app.core.telemetry import (
+    MARKETPLACE_AGE,
+    MARKETPLACE_BACKLOG,
+    OUTBOX_AGE,
+    OUTBOX_WAITING,
+    WEBHOOKS_AGE,
+    WEBHOOKS_WAITING,
+)
 from app.repositories.unit_of_work import UnitOfWork
 from app.services.data_keys import DataKeyService
 from app.services.waiting_changes import WaitingChanges
@@ -41,10 +48,14 @@ class Upkeep:
         async with self.uow.reading() as uow:
             waiting, oldest = await uow.outbox.backlog()
             deliveries, due = await uow.webhooks.backlog()
+            notices = await uow.marketplace.backlog()
         OUTBOX_WAITING.set(waiting)
         OUTBOX_AGE.set((now() - oldest).total_seconds() if oldest else 0)
         WEBHOOKS_WAITING.set(deliveries)
         WEBHOOKS_AGE.set(max(0, (now() - due).total_seconds()) if due else 0)
+        for state, (count, first) in notices.items():
+            MARKETPLACE_BACKLOG.labels(state).set(count)
+            MARKETPLACE_AGE.labels(state).set((now() - first).total_seconds() if first else 0)
         return 0
 
     async def forget(self) -> int:

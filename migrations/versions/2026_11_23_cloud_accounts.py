@@ -211,14 +211,16 @@ def upgrade() -> None:
 
 def _settle_workspaces() -> None:
     """Each was paid for by the Billing Center since it became known: until now there was nothing else."""
-    random = "gen_random_uuid()" if op.get_bind().dialect.name == "postgresql" else "lower(hex(randomblob(16)))"
+    random, began = "lower(hex(randomblob(16)))", "substr(created_at, 1, 23) || '000'"  # whole milliseconds
+    if op.get_bind().dialect.name == "postgresql":
+        random, began = "gen_random_uuid()", "date_trunc('milliseconds', created_at)"
     op.execute(
         "INSERT INTO settlements (id, workspace_id, effective_from, method, cause) "  # noqa: S608 - no values
-        f"SELECT {random}, id, created_at, 'billing_center', 'created' FROM workspaces"
+        f"SELECT {random}, id, {began}, 'billing_center', 'created' FROM workspaces"
     )
     with op.batch_alter_table("workspaces", schema=None) as batch_op:
         batch_op.add_column(sa.Column("settled_from", sa.DateTime(timezone=True), nullable=True))
-    op.execute("UPDATE workspaces SET settled_from = created_at")
+    op.execute(f"UPDATE workspaces SET settled_from = {began}")  # noqa: S608 - no values
     with op.batch_alter_table("workspaces", schema=None) as batch_op:
         batch_op.alter_column("settled_from", existing_type=sa.DateTime(timezone=True), nullable=False)
         batch_op.create_foreign_key(

@@ -38,7 +38,6 @@ __all__ = ["AwsMarketplace", "Seller"]
 log = structlog.get_logger()
 
 _SNS, _EVENTS = "sns", "events"
-_LONGEST_EVENT = 1024 * 1024  # bytes: EventBridge's own limit
 
 
 class AwsMarketplace:
@@ -134,7 +133,7 @@ class AwsMarketplace:
         if not self._is_ours(call.headers):
             raise Refused("secret", json_reply({}, 403))
         try:
-            event = members(call.body) if len(call.body) <= _LONGEST_EVENT else {}
+            event = members(call.body)
         except Unanswered:
             raise _malformed() from None
         return Heard(self._parsed(_EVENTS, kept_event(event), call.at))

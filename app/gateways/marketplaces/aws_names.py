@@ -57,8 +57,8 @@ def licence_of(arn: str | None) -> str | None:
 
 
 def arn_of(arn: str | None) -> str | None:
-    """The whole ARN, which metering is asked with."""
-    return f"arn:{arn}" if arn and _LICENCE.search(arn) and not arn.startswith("arn:") else arn
+    """The whole ARN, which metering is asked with: AWS's own sample of an event omits its beginning."""
+    return f"arn:{arn}" if arn and _LICENCE.search(arn) and arn.startswith(("aws:", "aws-")) else arn
 
 
 def moment(text: object, at: datetime) -> datetime:

@@ -31,7 +31,7 @@ class Call:
 
 
 class Page(StrEnum):
-    """What a person in a browser is told instead (app/data/pages.toml has the texts)."""
+    """What a person in a browser is told instead (app/data/problems.toml has the texts)."""
 
     HELP = "help"  # nothing was brought along
     EXPIRED = "expired"  # start again at the marketplace

@@ -23,7 +23,6 @@ from app.gateways.marketplaces.base import Call, Refused, json_reply
 
 NOTIFICATION, CONFIRMATION, UNSUBSCRIBED = "Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"
 
-LONGEST = 512 * 1024  # bytes; a message has 256 KiB at most, quotes and all else escaped make it longer
 _OLDEST = timedelta(hours=1, minutes=5)  # no delivery policy goes on for more than 3,600 s
 _AHEAD = timedelta(minutes=5)
 _WAIT = 5  # seconds
@@ -143,7 +142,7 @@ def _refused(why: str, status: int) -> Refused:
 def _read(body: bytes) -> dict[str, str]:
     """The members that matter, all of them text. Raises Refused."""
     try:
-        found = members(body) if len(body) <= LONGEST else {}
+        found = members(body)
     except Unanswered:
         raise _refused("malformed", 400) from None
     kind = found.get("Type")
