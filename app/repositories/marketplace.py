@@ -72,12 +72,13 @@ class MarketplaceRepository(Repository):
         )
         return list(await self._session.scalars(statement))
 
-    async def count(self, cloud_account_id: UUID, effect: Effect) -> int:
-        """How many applied messages had the effect."""
+    async def count(self, cloud_account_id: UUID, effect: Effect, *, besides: UUID | None) -> int:
+        """How many applied messages had the effect, besides this one."""
         statement = select(func.count()).where(
             CloudNotice.cloud_account_id == cloud_account_id,
             CloudNotice.state == NoticeState.APPLIED,
             CloudNotice.effect == effect,
+            CloudNotice.id != besides,
         )
         return int(await self._session.scalar(statement) or 0)
 

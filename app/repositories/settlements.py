@@ -139,18 +139,22 @@ class SettlementRepository(Repository):
 
     # What the settlement service asks
 
-    async def at(self, service: Service, workspace_ids: Sequence[str], moment: datetime) -> list[Any]:
+    async def at(self, service: Service, workspace_ids: Sequence[str], moment: datetime | None) -> list[Any]:
         """What paid for each at the instant; one statement. Those that nothing paid for then are left out.
 
-        Raises ClientDisabled.
+        None is now, whatever the time is where the last change was made. Raises ClientDisabled.
         """
-        same = aliased(Settlement)
-        began = (
-            select(func.max(same.effective_from))
-            .where(same.workspace_id == Workspace.id, same.effective_from <= moment)
-            .correlate(Workspace)
-            .scalar_subquery()
-        )
+        began: Any = Workspace.settled_from
+        lives: Any = Workspace.dissolved_at.is_(None)
+        if moment is not None:
+            same = aliased(Settlement)
+            began = (
+                select(func.max(same.effective_from))
+                .where(same.workspace_id == Workspace.id, same.effective_from <= moment)
+                .correlate(Workspace)
+                .scalar_subquery()
+            )
+            lives = or_(lives, Workspace.dissolved_at > moment)
         listing = (
             select(
                 *_WORKSPACE,
@@ -163,9 +167,7 @@ class SettlementRepository(Repository):
             .join(Settlement, and_(Settlement.workspace_id == Workspace.id, Settlement.effective_from == began))
             .outerjoin(_NEXT, _FOLLOWED)
             .outerjoin(CloudAccount, CloudAccount.id == Settlement.cloud_account_id)
-            .where(
-                Workspace.id.in_(workspace_ids), or_(Workspace.dissolved_at.is_(None), Workspace.dissolved_at > moment)
-            )
+            .where(Workspace.id.in_(workspace_ids), lives)
         )
         rows = (await self._session.execute(through_client(service, listing))).all()
         if not rows:

@@ -1,7 +1,7 @@
 """Calls of cloud marketplaces: heard, kept, applied, and answered in the provider's own form."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -43,6 +43,7 @@ class Answered:
     status: int
     body: bytes = b""
     media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
     page: str | None = None
     claim: str | None = None
 
@@ -229,4 +230,4 @@ class MarketplaceService:
 
 
 def _answered(reply: Reply) -> Answered:
-    return Answered(reply.status, reply.body, reply.media_type, page=reply.page)
+    return Answered(reply.status, reply.body, reply.media_type, reply.headers, reply.page)

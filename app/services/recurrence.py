@@ -38,7 +38,8 @@ class Recurrence:
         if not notice.recurs or notice.effect not in _OTHER:
             return False
         async with self.uow.reading() as uow:
-            found, before = await _about(uow, market.name, notice, notice.effect)
+            # The same call at the same time may have applied this very message: it does not doubt itself.
+            found, before = await _about(uow, market.name, notice, notice.effect, besides=notice_id)
         if found is None or not before:
             return False
         try:
@@ -52,7 +53,9 @@ class Recurrence:
         return True
 
 
-async def _about(uow: Work, provider: str, notice: Notice, effect: Effect) -> tuple[UUID | None, int]:
+async def _about(
+    uow: Work, provider: str, notice: Notice, effect: Effect, *, besides: UUID | None = None
+) -> tuple[UUID | None, int]:
     """The subscription that the message is about, and how many applied messages had the effect on it."""
     found = await uow.cloud_accounts.named(provider, notice.keys, strong=True)
-    return (found[0], await uow.marketplace.count(found[0], effect)) if found else (None, 0)
+    return (found[0], await uow.marketplace.count(found[0], effect, besides=besides)) if found else (None, 0)

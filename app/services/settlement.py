@@ -74,11 +74,10 @@ class SettlementService:
         self, *, service: Service, workspace_ids: Sequence[str], moment: datetime | None
     ) -> list[Paid | None]:
         """The same for many, in their order; None where nothing paid. One statement."""
-        at = now()
-        if moment is not None and moment > at:
+        if moment is not None and moment > now():
             raise Invalid(FieldProblem("/at", "future_instant"))
         async with self.uow.reading() as uow:
-            rows = await uow.settlements.at(service, workspace_ids, moment or at)
+            rows = await uow.settlements.at(service, workspace_ids, moment)
         found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]
 
@@ -86,9 +85,9 @@ class SettlementService:
     async def _choose(
         self, caller: Caller, workspace_ids: Sequence[str], cloud_account_id: UUID | None, *, one: bool = False
     ) -> list[WorkspaceView]:
-        at = instant()
         async with self.uow() as uow:
             account = await uow.accounts.through_session(caller, hold=True)
+            at = instant()  # not before: what was told of a past instant stays so
             way = await _way(uow, account, cloud_account_id)
             rows = {row.id: row for row in await uow.settlements.of_account(account.id, workspace_ids)}
             if one and not rows:

@@ -48,6 +48,7 @@ class Reply:
     body: bytes = b""
     media_type: str = "application/json"
     page: Page | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # such as a signature of the body
 
 
 def instance_key(instance_id: str) -> str:

@@ -22,7 +22,7 @@ async def receive(request: Request, provider: str, channel: str = "") -> Respons
         return RedirectResponse(f"{spa}/marketplace?claim={answer.claim}", answer.status)
     if answer.page:
         return page(answer.page, answer.status, request.headers.get("accept-language"))
-    return Response(answer.body, answer.status, media_type=answer.media_type)
+    return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)
 
 
 async def _pass_on(request: Request, provider: str, channel: str) -> Answered:
