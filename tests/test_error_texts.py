@@ -5,18 +5,24 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from app.api.schemas.settlement import ReasonCode
 from app.api.texts import choose_locale, field_text, problem_text
 from app.core import errors
+from app.gateways.marketplaces.base import Page
 from app.models.real_name import Reason
+from app.services.settlement_rules import Against
 
 ROOT = Path(__file__).parents[1]
 TEXTS: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "app/data/problems.toml").read_text(encoding="utf-8"))
 ROWS = re.findall(
     r"^\| `(\w+)` \| (\d{3}) \| .+ \| .+ \|$", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE
+)
+REASONS = re.findall(
+    r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 LANGUAGES = ("en", "zh-CN")
 
@@ -29,9 +35,13 @@ FROZEN = [
     "change_expired",
     "change_held",
     "change_open",
+    "claim_gone",
     "client_disabled",
     "closing_refused",
     "closing_undecided",
+    "cloud_account_ended",
+    "cloud_account_taken",
+    "cloud_account_unproven",
     "code_expired",
     "code_used",
     "credentials_moved",
@@ -49,12 +59,14 @@ FROZEN = [
     "invalid_token",
     "login_slowed",
     "malformed_body",
+    "marketplace_unavailable",
     "method_not_allowed",
     "name_taken",
     "no_other_credential",
     "no_password",
     "not_found",
     "not_ready",
+    "notice_unreadable",
     "other_session",
     "password_exists",
     "password_refused",
@@ -69,6 +81,7 @@ FROZEN = [
     "reversal_expired",
     "second_actor_needed",
     "session_ended",
+    "settlement_refused",
     "submission_pending",
     "too_many_endpoints",
     "too_many_mismatches",
@@ -94,7 +107,7 @@ FIELD_CODES = {
     *("phone_not_mobile", "same_value", "unknown_industry", "unknown_locale", "unknown_parameter", "unknown_region"),
     *("unknown_time_zone", "unsupported_hash", "password_twice", "unknown_site", "exactly_one_parameter"),
     *("one_event_or_span", "empty_span", "invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
-    "invalid_instant",
+    *("invalid_instant", "future_instant", "provider_not_typed"),
     *("id_number_too_short", "invalid_id_number", "id_number_birth_date", "id_number_check_digit"),
     *("credit_code_letters", "invalid_credit_code", "credit_code_check_digit"),
 }
@@ -243,3 +256,16 @@ def test_garbage_is_answered_in_english(header: str) -> None:
 def test_every_reason_against_a_submission_has_texts() -> None:
     assert sorted(TEXTS["reasons"]) == sorted(Reason)
     assert all(sorted(texts) == sorted(LANGUAGES) for texts in TEXTS["reasons"].values())
+
+
+def test_every_reason_against_a_settlement_has_texts_and_a_row_in_the_documentation() -> None:
+    assert sorted(TEXTS["settlement"]) == sorted(Against) == sorted(get_args(ReasonCode))
+    assert all(sorted(texts) == sorted(LANGUAGES) and all(texts.values()) for texts in TEXTS["settlement"].values())
+    assert sorted(REASONS) == sorted(Against)
+
+
+def test_every_page_for_who_comes_from_a_marketplace_has_a_title_and_a_text_in_both_languages() -> None:
+    assert sorted(TEXTS["pages"]) == sorted(Page)
+    for texts in TEXTS["pages"].values():
+        assert sorted(texts) == sorted(LANGUAGES)
+        assert all(len(texts[language]) == 2 and all(texts[language]) for language in LANGUAGES)

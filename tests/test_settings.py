@@ -48,6 +48,25 @@ ALIYUN = {
 }
 
 
+MARKETPLACES = {
+    "GUANCE_ALIBABA_MARKETPLACE_KEY": "topsecret",
+    "GUANCE_AWS_ACCESS_KEY_ID": "topsecret",
+    "GUANCE_AWS_SECRET_ACCESS_KEY": "topsecret",
+    "GUANCE_AWS_SESSION_TOKEN": "topsecret",
+    "GUANCE_AWS_PRODUCTS": '["n0123EXAMPLE"]',
+    "GUANCE_AWS_CHINA_ACCESS_KEY_ID": "topsecret",
+    "GUANCE_AWS_CHINA_SECRET_ACCESS_KEY": "topsecret",
+    "GUANCE_AWS_CHINA_SESSION_TOKEN": "topsecret",
+    "GUANCE_AWS_CHINA_PRODUCTS": '["n0456EXAMPLE"]',
+    "GUANCE_AWS_EVENTS_SECRET": "topsecret" * 4,
+    "GUANCE_HUAWEI_MARKETPLACE_KEY": "topsecret",
+    "GUANCE_HUAWEI_MARKETPLACE_V1": "true",
+    "GUANCE_HUAWEI_TENANT_SYNC_KEY": "topsecret",
+    "GUANCE_HUAWEI_ACCESS_KEY_ID": "topsecret",
+    "GUANCE_HUAWEI_SECRET_ACCESS_KEY": "topsecret",
+}
+
+
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
@@ -98,6 +117,7 @@ def test_the_documented_production_environment_is_one_that_production_starts_wit
 def test_production_starts_when_nothing_is_wrong() -> None:
     assert load_from(PRODUCTION).database_url.get_secret_value() == PRODUCTION["GUANCE_DATABASE_URL"]
     assert load_from(PRODUCTION | ALIYUN).aliyun_sms_templates == {"login_code": "SMS_1"}
+    assert load_from(PRODUCTION | MARKETPLACES).aws_products == ["n0123EXAMPLE"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +136,7 @@ def test_production_starts_when_nothing_is_wrong() -> None:
         ("GUANCE_BILLING", "none", "GUANCE_BILLING=none is for development"),
         ("GUANCE_REAL_NAME_PROVIDERS", None, "sandbox is for development"),
         ("GUANCE_SPA_URL", "http://billing.example.com", "GUANCE_SPA_URL must be https"),
+        ("GUANCE_AWS_EVENTS_SECRET", "x" * 31, "GUANCE_AWS_EVENTS_SECRET must have 32 characters"),
         ("GUANCE_CODE_LIVE_SECONDS", "60", "GUANCE_CODE_LIVE_SECONDS"),  # a slip of the pen
     ],
 )
@@ -151,7 +172,7 @@ async def test_only_development_shows_metrics_and_messages_on_the_public_port(
     assert answer.status_code == (404 if environment else 200)
 
 
-# Notifiers, in any environment
+# Notifiers and others, in any environment
 
 
 @pytest.mark.parametrize(
@@ -162,11 +183,34 @@ async def test_only_development_shows_metrics_and_messages_on_the_public_port(
         ({other: value for other, value in ALIYUN.items() if other != name}, name)
         for name in ALIYUN
         if name != "GUANCE_SMS_NOTIFIER"
+    ]
+    + [
+        ({other: value for other, value in MARKETPLACES.items() if other != name}, name)
+        for name in MARKETPLACES
+        if name.endswith(("_PRODUCTS", "_SECRET_ACCESS_KEY", "HUAWEI_MARKETPLACE_KEY"))
     ],
 )
 def test_a_choice_without_its_settings_is_refused(chosen: dict[str, str], missing: str) -> None:
     with pytest.raises(ValueError, match=f"needs {missing}"):
         load_from(chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GUANCE_CLOUD_END_POLICIES", '{"aws": "unlock"}'),
+        ("GUANCE_CLOUD_END_POLICIES", '{"Amazon Web Services": "lock"}'),
+        ("GUANCE_ALIBABA_MARKETPLACE_TIME_ZONE", "Asia/Hangzhou"),
+        ("GUANCE_ALIBABA_MARKETPLACE_TIME_ZONE", "+08:00"),
+        ("GUANCE_MARKETPLACE_TIMEOUT_SECONDS", "4.1"),  # Huawei gives up after 5
+        ("GUANCE_MARKETPLACE_TIMEOUT_SECONDS", "0"),
+        ("GUANCE_LOCK_DAYS", "0"),
+        ("GUANCE_MARKETPLACE_CLAIM_HOURS", "0"),
+    ],
+)
+def test_what_a_marketplace_cannot_be_run_with_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=re.compile(name.removeprefix("GUANCE_"), re.IGNORECASE)):
+        load_from({name: value})
 
 
 # Unknown variables
@@ -191,7 +235,7 @@ def test_a_setting_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = load_from(PRODUCTION | ALIYUN)
+    settings = load_from(PRODUCTION | ALIYUN | MARKETPLACES)
 
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert "topsecret" not in text

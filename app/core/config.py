@@ -46,6 +46,7 @@ _MARKETPLACES_NEED = {
     "aws_access_key_id": ("aws_secret_access_key", "aws_products"),
     "aws_china_access_key_id": ("aws_china_secret_access_key", "aws_china_products"),
     "huawei_access_key_id": ("huawei_secret_access_key",),
+    "huawei_marketplace_v1": ("huawei_marketplace_key",),
 }
 _DEVELOPMENT_PROVIDERS = {"enterprise:CN": ["sandbox"], "individual:CN": ["sandbox"]}
 
@@ -140,6 +141,7 @@ class Settings(BaseSettings, Limits):
     aws_events_secret: SecretStr | None = None
     aws_sns_topics: list[str] = []
     huawei_marketplace_key: SecretStr | None = None
+    huawei_marketplace_v1: bool = False
     huawei_tenant_sync_key: SecretStr | None = None
     huawei_access_key_id: SecretStr | None = None
     huawei_secret_access_key: SecretStr | None = None

@@ -37,7 +37,7 @@ class CleanupRepository(Repository):
             "outbox_messages": delete(OutboxMessage).where(OutboxMessage.finished_at < before),
             "login_tickets": delete(LoginTicket).where(LoginTicket.expires_at < before),
             "activity": delete(Activity).where(Activity.account_id.is_(None), Activity.created_at < at - _NOBODYS),
-            "marketplace_nonces": delete(MarketplaceNonce).where(MarketplaceNonce.expires_at <= at),
+            "marketplace_nonces": delete(MarketplaceNonce).where(MarketplaceNonce.expires_at < at),
             "marketplace_claims": delete(MarketplaceClaim).where(MarketplaceClaim.expires_at < before),
             "webhook_deliveries": delete(WebhookDelivery).where(WebhookDelivery.finished_at < before),
             "sessions": delete(Session).where(Session.expires_at < sessions_before),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from app.core.callers import Caller
 from app.core.errors import SessionEnded, TransactionConflict
-from app.models.cloud_accounts import CloudAccount, CloudAccountKey
+from app.models.cloud_accounts import CloudAccount, CloudAccountKey, CloudStatus
 from app.models.settlements import Settlement
 from app.models.workspaces import Workspace
 from app.repositories.base import Repository, after, through_session
@@ -59,6 +59,10 @@ class CloudAccountRepository(Repository):
         known = exists().where(key.cloud_account_id == CloudAccount.id, key.strong, ~key.key.like(_INSTANCE))
         statement = select(CloudAccount.id).where(CloudAccount.id.in_(ids), ~known).order_by(CloudAccount.id)
         return list(await self._session.scalars(statement))
+
+    async def not_ended(self, ids: Collection[UUID]) -> list[UUID]:
+        statement = select(CloudAccount.id).where(CloudAccount.id.in_(ids), CloudAccount.status != CloudStatus.ENDED)
+        return list(await self._session.scalars(statement.order_by(CloudAccount.id)))
 
     async def keys(self, cloud_account_id: UUID) -> list[CloudAccountKey]:
         statement = select(CloudAccountKey).where(CloudAccountKey.cloud_account_id == cloud_account_id)

@@ -8,7 +8,7 @@ from app.core.clock import now
 from app.core.errors import TransactionConflict
 from app.gateways.marketplaces.base import Notice, instance_key
 from app.models.accounts import Account
-from app.models.cloud_accounts import CloudAccount, CloudStatus
+from app.models.cloud_accounts import CloudAccount, CloudStatus, Effect
 from app.repositories.unit_of_work import Work
 
 
@@ -64,6 +64,8 @@ async def _match(uow: Work, provider: str, notice: Notice) -> list[UUID]:
     found = await uow.cloud_accounts.named(provider, notice.hints, strong=False)
     if notice.keys:
         found = await uow.cloud_accounts.without_strong(found)
+    if len(found) > 1 and notice.effect is Effect.ACTIVATED:
+        found = await uow.cloud_accounts.not_ended(found) or found  # who subscribes again has one that is over
     if len(found) > 1:
         raise Ambiguous
     return found

@@ -76,8 +76,9 @@ class SettlementService:
         """The same for many, in their order; None where nothing paid. One statement."""
         if moment is not None and moment > now():
             raise Invalid(FieldProblem("/at", "future_instant"))
+        asked = [one for one in workspace_ids if one.isascii() and one.isprintable()]  # no other text is an id
         async with self.uow.reading() as uow:
-            rows = await uow.settlements.at(service, workspace_ids, moment)
+            rows = await uow.settlements.at(service, asked, moment)
         found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]
 

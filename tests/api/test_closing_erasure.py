@@ -12,6 +12,15 @@ from app.notifiers.templates import render
 from app.workers.upkeep import Upkeep
 from tests.support.api import PASSWORD, Api, Holder, calling_from, frozen, may_act, may_log_in, refusal, undo
 from tests.support.changes import NEW_EMAIL, PHONE
+from tests.support.clouds import (
+    ALIBABA_KEY,
+    alibaba,
+    alibaba_account,
+    alibaba_bought,
+    alibaba_lands,
+    claim_of,
+    typed,
+)
 from tests.support.services import ServiceClient, client, feed
 
 Json = dict[str, Any]
@@ -99,6 +108,22 @@ async def test_a_code_and_a_reset_that_were_asked_for_before_are_void(api: Api) 
     assert not (await post(api, "/sessions", login)).is_success
     assert not (await post(api, f"/password-resets/{reset}/confirm", code)).is_success
     assert not await may_log_in(api, holder.username, code["new_password"])
+
+
+@pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
+async def test_a_claim_cannot_be_taken_for_it_with_a_code_that_was_asked_for_before(api: Api) -> None:
+    holder = await register(api)
+    claim = f"/marketplace-claims/{claim_of(await alibaba_lands(api, await alibaba_bought(api)))}"
+    asked = (await post(api, f"{claim}/account-codes", {"username": holder.username})).json()["challenge_id"]
+    body = {"challenge_id": asked, "code": await api.code(holder.email)}
+
+    await close(api, holder)
+
+    assert refusal(await post(api, f"{claim}/accept-with-code", body)) == (410, "code_expired")
+    sent = len(await api.deliver())
+    assert (await post(api, f"{claim}/account-codes", {"username": holder.username})).status_code == 202
+    assert len(await api.deliver()) == sent
+    assert (await api.client.get(f"/v1{claim}")).json()["status"] == "active"  # it is still there for another account
 
 
 @pytest.mark.parametrize("way", ["/login-codes", "/password-resets"])
@@ -264,6 +289,26 @@ async def test_who_types_its_username_afterwards_leaves_nothing_for_long(api: Ap
 
         assert await tables_with(api, ADDRESS) == set()
         assert holder.account_id[5:] not in await content(api, "activity")
+
+
+@pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
+async def test_what_it_bought_stays_its_own_and_the_provider_speaks_to_nobody_any_more(api: Api) -> None:
+    """Who paid is evidence; but there is nobody to be told."""
+    holder, other, service = await register(api), await api.register(), await client(api)
+    cloud_account = await alibaba_account(api, holder, instance="122000001")
+    await close(api, holder)
+    sent, told = len(await api.deliver()), len(await feed(service))
+
+    answers = [
+        await alibaba(api, "expiredInstance", instanceId="122000001"),
+        await alibaba(api, "renewInstance", instanceId="122000001", orderId="2", expiredOn="2027-01-01 00:00:00"),
+    ]
+
+    assert [one.json() for one in answers] == [{"success": "true"}] * 2
+    assert (len(await api.deliver()), len(await feed(service))) == (sent, told)
+    assert refusal(await typed(api, other, instance="122000001")) == (409, "cloud_account_taken")
+    [of_account, *_] = (await service.get("/marketplace/notices", cloud_account_id=cloud_account)).json()["items"]
+    assert of_account["state"] == "applied"
 
 
 # --- Others are told ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from app.core import migrations
 from app.core.database import METADATA, async_url
 from app.core.documents import credit_check, resident_check
 from app.models.real_name import Submission
+from tests.api.test_log_privacy import BUYERS, buy_on_marketplaces, on_marketplaces
 from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
 from tests.support.api import Api, Holder, running
 from tests.support.real_names import ask, enterprise, individual, status, submit, submitted, withdraw
@@ -144,6 +145,20 @@ async def test_no_column_of_the_database_has_a_name_or_a_number(api: Api) -> Non
 
     assert found == {}
     assert found_in(await files(api), PERSONAL) == []
+
+
+@on_marketplaces
+async def test_no_column_has_a_marketplaces_key_or_token_nor_a_claim_nor_who_bought_at_the_provider(api: Api) -> None:
+    secrets, _, _ = await buy_on_marketplaces(api)
+    # Who paid, and whose the account is, lies open.
+    hidden = [one for one in secrets if one not in BUYERS.values() and not one.endswith("@example.com")]
+    lain = await columns(api)
+
+    found = {column: told for column, content in lain.items() if (told := found_in(content, hidden))}
+
+    assert found == {}
+    assert found_in(await files(api), hidden) == []
+    assert all(found_in(lain["cloud_accounts.account_number"], [number]) for number in BUYERS.values())
 
 
 async def test_the_search_finds_what_does_lie_open(api: Api) -> None:

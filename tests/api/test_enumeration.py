@@ -12,6 +12,7 @@ from sqlalchemy import update
 from app.core.clock import now
 from app.models.accounts import Account
 from tests.support.api import PASSWORD, Api, Holder, statements
+from tests.support.clouds import ALIBABA_KEY, alibaba_bought, alibaba_lands, claim_of
 
 PHONE = "+8613800138000"
 UNKNOWN = {"username": "nobody_here", "email": "nobody@example.com", "phone": "+8613900139000"}
@@ -180,3 +181,89 @@ async def seconds(api: Api, identifier: str) -> float:
     began = time.perf_counter()
     await log_in(api, identifier)
     return time.perf_counter() - began
+
+
+# Claims of customers who come from a marketplace: the account is named by its username alone.
+
+CLAIMS = pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
+
+
+async def claimed(api: Api) -> str:
+    """A purchase that nobody has taken; the path of its claim."""
+    return f"/v1/marketplace-claims/{claim_of(await alibaba_lands(api, await alibaba_bought(api)))}"
+
+
+async def ask_claim_code(api: Api, claim: str, username: str) -> httpx.Response:
+    return await api.client.post(f"{claim}/account-codes", json={"username": username})
+
+
+async def guess_claim_code(api: Api, claim: str, username: str) -> httpx.Response:
+    asked = await ask_claim_code(api, claim, username)
+    body = {"challenge_id": asked.json()["challenge_id"], "code": "000000"}
+    return await api.client.post(f"{claim}/accept-with-code", json=body)
+
+
+WITH_CLAIM = pytest.mark.parametrize("call", [ask_claim_code, guess_claim_code])
+
+
+@CLAIMS
+@WITH_CLAIM
+async def test_a_claim_answers_known_and_unknown_usernames_alike_at_the_same_cost(api: Api, call: Any) -> None:
+    holder, claim = await api.register(), await claimed(api)
+    with statements(api) as for_known:
+        known_answer = await call(api, claim, holder.username)
+    with statements(api) as for_unknown:
+        unknown_answer = await call(api, claim, "nobody_here")
+
+    assert known_answer.status_code == (202 if call is ask_claim_code else 422)
+    assert shown(known_answer) == shown(unknown_answer)
+    assert for_known == for_unknown
+
+
+@CLAIMS
+@WITH_CLAIM
+@pytest.mark.parametrize("values", [{"status": "closed"}, {"status": "suspended"}, {"password_hash": None}])
+async def test_a_claim_does_not_tell_the_state_of_an_account(api: Api, call: Any, values: dict[str, Any]) -> None:
+    holder, claim = await api.register(), await claimed(api)
+    async with api.container.engine.begin() as connection:
+        await connection.execute(update(Account).values(values))
+
+    assert shown(await call(api, claim, holder.username)) == shown(await call(api, claim, "nobody_here"))
+
+
+@CLAIMS
+async def test_of_a_claim_nothing_is_sent_for_a_username_that_nobody_has(api: Api) -> None:
+    holder, claim = await api.register(), await claimed(api)
+    sent = len(await api.deliver())
+    await ask_claim_code(api, claim, "nobody_here")
+    assert len(await api.deliver()) == sent
+
+    await ask_claim_code(api, claim, holder.username)
+    assert [one.to for one in (await api.deliver())[sent:]] == [holder.email]
+
+
+@pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY, code_resend_seconds=60, daily_sends_per_target=2)
+async def test_the_limits_of_sending_are_the_same_for_all_who_have_a_claim(api: Api) -> None:
+    holder, claim = await api.register(), await claimed(api)
+    with time_machine.travel(now(), tick=False):
+        answers = {
+            name: [shown(await ask_claim_code(api, claim, name)) for _ in range(3)]
+            for name in (holder.username, "nobody_here")
+        }
+
+    assert answers[holder.username] == answers["nobody_here"]
+    assert [one["status"] for one in answers["nobody_here"]] == [202, 429, 429]
+
+
+@CLAIMS
+async def test_without_a_claim_nobody_is_sent_anything(api: Api) -> None:
+    holder = await api.register()
+    sent = len(await api.deliver())
+
+    answers = [
+        await ask_claim_code(api, f"/v1/marketplace-claims/{'x' * 43}", name)
+        for name in (holder.username, "nobody_here")
+    ]
+
+    assert [(one.status_code, one.json()["code"]) for one in answers] == [(410, "claim_gone")] * 2
+    assert len(await api.deliver()) == sent

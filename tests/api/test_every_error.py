@@ -20,6 +20,15 @@ from app.core.scopes import Scope
 from app.main import documents
 from app.models.accounts import Account, Status
 from tests.support.api import PASSWORD, Api, Holder, frozen, renewed, running
+from tests.support.clouds import (
+    ALIBABA_KEY,
+    alibaba,
+    alibaba_account,
+    alibaba_bought,
+    bind,
+    typed,
+    workspace,
+)
 from tests.support.services import client, staff
 
 NEW = "another long passphrase"
@@ -476,6 +485,64 @@ async def _(api: Api) -> httpx.Response:
     for _ in range(2):
         answer = await service.post(url, {"decision": "approve"}, headers=staff())
     return answer
+
+
+# Cloud accounts
+
+
+ALIBABA = {"alibaba_marketplace_key": ALIBABA_KEY}
+
+
+@provokes("cloud_account_unproven", **ALIBABA)
+async def _(api: Api) -> httpx.Response:
+    await alibaba_bought(api, uid="1234567890123456", instance="122000001")
+    return await typed(api, await api.register(), number="6543210987654321", instance="122000001")
+
+
+@provokes("cloud_account_ended", **ALIBABA)
+async def _(api: Api) -> httpx.Response:
+    instance = await alibaba_bought(api)
+    await alibaba(api, "releaseInstance", instanceId=instance, isRefund="false")
+    return await typed(api, await api.register(), instance=instance)
+
+
+@provokes("cloud_account_taken", **ALIBABA)
+async def _(api: Api) -> httpx.Response:
+    await alibaba_account(api, await api.register(), instance="122000001")
+    return await typed(api, await api.register(), instance="122000001")
+
+
+@provokes("settlement_refused", **ALIBABA)
+async def _(api: Api) -> httpx.Response:
+    holder, service = await api.register(), await client(api)
+    elsewhere = await workspace(service, holder, site="us1")
+    return await bind(api, holder, await alibaba_account(api, holder), elsewhere)
+
+
+@provokes("claim_gone")
+async def _(api: Api) -> httpx.Response:
+    return await get(api, f"/v1/marketplace-claims/{'x' * 43}")
+
+
+@provokes("notice_unreadable", **ALIBABA)
+async def _(api: Api) -> httpx.Response:
+    """By a server in which the provider is switched off."""
+    await alibaba(api, "expiredInstance", instanceId="122000001")
+    async with running(api.settings.database_url.get_secret_value()) as without:
+        service = await client(without)
+        [notice] = (await service.get("/marketplace/notices")).json()["items"]
+        return await service.post(f"/marketplace/notices/{notice['id']}/apply", headers=staff())
+
+
+@provokes(
+    "marketplace_unavailable",
+    **ALIBABA,
+    aliyun_access_key_id="id",
+    aliyun_access_key_secret="secret",
+    alibaba_marketplace_endpoint="http://127.0.0.1:9",
+)
+async def _(api: Api) -> httpx.Response:
+    return await typed(api, await api.register(), instance="122000001")
 
 
 async def submit(api: Api, holder: Holder, name: str = "Northwind") -> httpx.Response:

@@ -14,6 +14,8 @@ from app.core.crypto import digest
 from app.core.errors import Busy, DatabaseUnavailable
 from app.models.idempotency import IdempotentAnswer
 from tests.support.api import PASSWORD, Api, Holder
+from tests.support.clouds import ALIBABA_KEY, alibaba, alibaba_bought, alibaba_lands, bind, claim_of, settled, workspace
+from tests.support.services import client
 
 Json = dict[str, Any]
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
@@ -196,6 +198,67 @@ async def test_an_odd_key_is_refused(api: Api, key: bytes) -> None:
     refused = await api.client.post("/v1/login-codes", content=b'{"identifier": "nobody"}', headers=headers)
     assert code_of(refused) == (422, "validation_failed")
     assert [problem["pointer"] for problem in refused.json()["errors"]] == ["Idempotency-Key"]
+
+
+# Cloud accounts: what is replayed is what was answered, though things have moved on.
+
+on_alibaba: pytest.MarkDecorator = pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
+
+
+async def add_cloud_account(api: Api, holder: Holder) -> httpx.Response:
+    body = {"provider": "alibaba", "account_id": "1234567890123456", "instance_id": "122000001"}
+    headers = {**holder.auth, "Idempotency-Key": KEY}
+    return await api.client.post("/v1/account/cloud-accounts", json=body, headers=headers)
+
+
+@on_alibaba
+async def test_a_cloud_account_is_added_once_and_answered_as_it_was(api: Api) -> None:
+    holder, other = await api.register(), await api.register()
+    await alibaba_bought(api)
+    first = await add_cloud_account(api, holder)
+    await alibaba(api, "releaseInstance", instanceId="122000001", isRefund="false")
+    again = await add_cloud_account(api, holder)
+
+    assert (first.status_code, first.json()["status"]) == (201, "active")
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert code_of(await add_cloud_account(api, other)) == (409, "cloud_account_ended")
+    assert len([one for one in await api.messages(holder.email) if one.template == "cloud_account_added"]) == 1
+
+
+@on_alibaba
+async def test_bindings_are_made_once_and_not_again_after_the_holder_lost_them(api: Api) -> None:
+    holder = await api.register()
+    await alibaba_bought(api)
+    cloud_account = (await add_cloud_account(api, holder)).json()["id"]
+    workspace_id = await workspace(await client(api), holder)
+    url, body = f"/v1/account/cloud-accounts/{cloud_account}/bindings", {"workspace_ids": [workspace_id]}
+    headers = {**holder.auth, "Idempotency-Key": "bind"}
+    first = await api.client.post(url, json=body, headers=headers)
+    await alibaba(api, "expiredInstance", instanceId="122000001")
+    again = await api.client.post(url, json=body, headers=headers)
+
+    assert first.status_code == 200
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert (await settled(api, holder, workspace_id))["method"] == "billing_center"
+    assert code_of(await bind(api, holder, cloud_account, workspace_id)) == (409, "settlement_refused")
+
+
+@on_alibaba
+async def test_a_claim_is_taken_once_by_whom_it_was_taken(api: Api) -> None:
+    holder, other = await api.register(), await api.register()
+    token = claim_of(await alibaba_lands(api, await alibaba_bought(api)))
+
+    async def accept(who: Holder) -> httpx.Response:
+        headers = {**who.auth, "Idempotency-Key": KEY}
+        return await api.client.post(f"/v1/marketplace-claims/{token}/accept", headers=headers)
+
+    first, again, others = await accept(holder), await accept(holder), await accept(other)
+
+    assert (first.status_code, first.content) == (again.status_code, again.content)
+    assert first.status_code == 200
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert code_of(others) == (410, "claim_gone")
 
 
 async def test_keys_are_kept_as_hashes_and_only_for_requests_that_bring_one(api: Api) -> None:

@@ -15,6 +15,7 @@ from app.core.scopes import Scope
 from app.main import documents
 from app.models.idempotency import IdempotentAnswer
 from tests.support.api import PASSWORD, Api, Holder, may_log_in, refusal
+from tests.support.clouds import ALIBABA_KEY, alibaba, alibaba_bought
 from tests.support.real_names import enterprise, submit
 from tests.support.services import ServiceClient, client, staff, token
 
@@ -98,13 +99,13 @@ async def narrowed(service: ServiceClient, scope: Scope) -> ServiceClient:
     )
 
 
-def test_every_post_takes_a_key_but_the_one_that_only_reads() -> None:
+def test_every_post_takes_a_key_but_those_that_only_read() -> None:
     paths = documents()["internal"]["paths"]
     posts = [item["post"] for path, item in paths.items() if "post" in item and path.startswith("/internal/")]
     without = {one["operationId"] for one in posts if "Idempotency-Key" not in str(one.get("parameters"))}
 
-    assert without == {"look_up_accounts"}
-    assert {one["operationId"] for one in posts} - without == {*NAMES, "decide_submission"}
+    assert without == {"look_up_accounts", "look_up_settlements"}
+    assert {one["operationId"] for one in posts} - without == {*NAMES, "decide_submission", "apply_notice"}
 
 
 async def test_a_decision_is_made_once(api: Api) -> None:
@@ -118,6 +119,23 @@ async def test_a_decision_is_made_once(api: Api) -> None:
 
     assert (first.status_code, again.status_code) == (200, 200)
     assert (first.content, again.headers["Idempotency-Replayed"]) == (again.content, "true")
+
+
+@pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
+async def test_a_marketplaces_message_is_applied_again_once(api: Api) -> None:
+    """The kept answer still says what it said then, though the purchase has become known since."""
+    service = await client(api)
+    await alibaba(api, "expiredInstance", instanceId="122000001")
+    [notice] = (await service.get("/marketplace/notices")).json()["items"]
+    path, headers = f"/marketplace/notices/{notice['id']}/apply", staff() | {"Idempotency-Key": KEY}
+
+    first = await service.post(path, headers=headers)
+    await alibaba_bought(api, instance="122000001")
+    again, anew = await service.post(path, headers=headers), await service.post(path, headers=staff())
+
+    assert [one.status_code for one in (first, again, anew)] == [200, 200, 200]
+    assert (again.content, again.headers["Idempotency-Replayed"]) == (first.content, "true")
+    assert [one.json()["state"] for one in (first, again, anew)] == ["waiting", "waiting", "applied"]
 
 
 @each_request

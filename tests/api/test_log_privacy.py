@@ -9,10 +9,25 @@ from typing import Any
 
 import httpx
 import pytest
+import respx
 import structlog
 
 from app.core.logging import configure
-from tests.support.api import PASSWORD, Api, Holder
+from tests.support.api import PASSWORD, Api, Holder, wrong
+from tests.support.clouds import (
+    ALIBABA_KEY,
+    AWS_PRODUCT,
+    EVENTS_SECRET,
+    HUAWEI_KEY,
+    MARKETPLACES,
+    alibaba,
+    alibaba_lands,
+    aws_event,
+    aws_sends,
+    claim_of,
+    huawei,
+    typed,
+)
 
 PHONE, NEW_PHONE = "+8613800138000", "+8613900139000"
 NEW_EMAIL = "li.lei.new@example.org"
@@ -175,3 +190,109 @@ async def test_a_crash_is_logged_without_what_was_being_done(
     assert "RuntimeError" in output
     for secret in (PASSWORD, NEW, holder.email, PHONE, holder.access_token):
         assert secret not in output + answer.text
+
+
+# Marketplaces
+
+METERING = "https://metering.marketplace.us-east-1.amazonaws.com/"
+REGISTRATION_TOKEN = "registration-token-of-a-buyer-from-aws"
+BUYER: dict[str, Any] = {"email": "wang.fang@example.cn", "mobile": "13700137000"}
+on_marketplaces: pytest.MarkDecorator = pytest.mark.settings(**MARKETPLACES)
+BUYERS = {"alibaba": "1234567890123456", "aws": "210987654321"}
+INSTANCE, LICENCE = "122000001", "9d01d15f86334a8894365cd7350556ff"
+
+
+async def buy_on_marketplaces(api: Api) -> tuple[list[str], list[str], list[httpx.Response]]:
+    """Purchases, customers and claims, with mistakes: the secrets and people in it, its codes, and every answer."""
+    async with answers_of(api) as answers:
+        holder = await api.register()
+        await alibaba(
+            api,
+            "createInstance",
+            aliUid=BUYERS["alibaba"],
+            orderBizId=INSTANCE,
+            orderId="order1",
+            productCode="cmgj00053362",
+            skuId="cmgj00053362-postpay",
+            trial="false",
+            **BUYER,
+        )
+        await api.client.get("/marketplace/alibaba", params={"action": "createInstance", "token": ALIBABA_KEY, **BUYER})
+        event = aws_event("License Updated - Manufacturer", licence=LICENCE, account=BUYERS["aws"])
+        await aws_sends(api, event)
+        await aws_sends(api, event, secret=f"{EVENTS_SECRET}!")
+        people: dict[str, Any] = {"userName": "wang.fang", "mobilePhone": BUYER["mobile"], "email": BUYER["email"]}
+        await huawei(api, "newInstance", orderId="CS1", orderLineId="CS1-000001", businessId="huawei-1", **people)
+        await huawei(api, "releaseInstance", instanceId="huawei-2", memo=BUYER["email"])
+        claims = [claim_of(await alibaba_lands(api, INSTANCE)), claim_of(await _land_from_aws(api))]
+        await _use(api, claims, holder)
+        for number in (BUYERS["aws"], BUYERS["alibaba"]):
+            await typed(api, holder, number=number, instance=INSTANCE)
+    sent = [one.params for one in await api.deliver()]
+    calls = [httpx.QueryParams(answer.request.url.query) for answer in answers]
+    signed = [call[name] for call in calls for name in ("token", "signature") if name in call]
+    secrets = [ALIBABA_KEY, HUAWEI_KEY, EVENTS_SECRET, MARKETPLACES["aws_secret_access_key"], REGISTRATION_TOKEN]
+    told = [*BUYER.values(), *BUYERS.values(), holder.email]
+    return [*secrets, *signed, *claims, *told], [params["code"] for params in sent if "code" in params], answers
+
+
+async def _land_from_aws(api: Api) -> httpx.Response:
+    said = {
+        "CustomerAWSAccountId": BUYERS["aws"],
+        "LicenseArn": f"arn:aws:license-manager::294406891311:license:l-{LICENCE}",
+        "ProductCode": AWS_PRODUCT,
+    }
+    with respx.mock:
+        metering = respx.post(METERING)
+        metering.respond(400, json={"__type": "InvalidTokenException", "message": REGISTRATION_TOKEN})
+        await api.client.post("/marketplace/aws/landing", data={"x-amzn-marketplace-token": REGISTRATION_TOKEN})
+        metering.respond(json=said)
+        form = {"x-amzn-marketplace-token": REGISTRATION_TOKEN}
+        return await api.client.post("/marketplace/aws/landing", data=form)
+
+
+async def _use(api: Api, claims: list[str], holder: Holder) -> None:
+    """The first with a login, the second with a code; then both are gone."""
+    paths = [f"/v1/marketplace-claims/{claim}" for claim in claims]
+    for path in paths:
+        assert (await api.client.get(path)).status_code == 200
+    accepted = await api.client.post(f"{paths[0]}/accept", headers=holder.auth)
+    assert accepted.status_code == 200
+    asked = await post(api, f"{paths[1]}/account-codes", username=holder.username)
+    challenge, code = asked.json()["challenge_id"], await api.code(holder.email)
+    statuses = [
+        (await post(api, f"{paths[1]}/accept-with-code", challenge_id=challenge, code=one)).status_code
+        for one in (wrong(code), code, code)
+    ]
+    assert statuses == [422, 200, 410]
+    for claim, path in zip(claims, paths, strict=True):
+        await api.client.get(path)
+        await api.client.get(f"{path}/accept?claim={claim}")
+        await api.client.get(f"/v1/nowhere/{claim}")
+
+
+@on_marketplaces
+async def test_what_comes_from_marketplaces_leaves_no_key_token_claim_or_buyer_in_the_log(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets, codes, answers = await buy_on_marketplaces(api)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    text = "\n".join(
+        json.dumps({name: value for name, value in line.items() if name not in _IDS_AND_TIMES}, ensure_ascii=False)
+        for line in lines
+    )
+
+    assert len([line for line in lines if line["event"] == "request"]) == len(answers)
+    assert {"marketplace_notice", "marketplace_refused"} <= {line["event"] for line in lines}
+    assert [secret for secret in secrets if secret in text] == []
+    assert [code for code in codes if stands_in(code, text)] == []
+
+
+@on_marketplaces
+async def test_no_provider_and_no_customer_is_given_back_what_was_sent(api: Api) -> None:
+    secrets, _, answers = await buy_on_marketplaces(api)
+    failures = [answer for answer in answers if answer.status_code >= 400 and answer.request.method != "HEAD"]
+
+    assert len(failures) >= 8
+    text = "\n".join(answer.text for answer in failures)
+    assert [secret for secret in secrets if secret in text] == []

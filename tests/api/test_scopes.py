@@ -10,6 +10,7 @@ from app.core.scopes import Scope
 from app.main import documents
 from tests.api.test_service_tokens import INTERNAL, Operation, bearer
 from tests.support.api import Api, Holder
+from tests.support.clouds import ALIBABA_KEY, alibaba_account
 from tests.support.services import ServiceClient, client, feed, staff, token
 
 Json = dict[str, Any]
@@ -240,9 +241,11 @@ def test_the_document_says_with_which_scope_contacts_are_in_clear() -> None:
     assert {name for name, member in members.items() if "accounts:contacts" in member["description"]} == set(CLEAR)
 
 
+@pytest.mark.settings(alibaba_marketplace_key=ALIBABA_KEY)
 async def test_what_shows_no_account_shows_no_contact_whatever_the_scopes(api: Api) -> None:
     service = await client(api)
     holder = await api.register(email=EMAIL, phone=PHONE, contact_name=PERSON)
+    await alibaba_account(api, holder)
     await api.change_email(holder, "zhang.wei@example.org")
 
     texts = [one.text for one in await everything_else(service, holder)]
@@ -254,12 +257,15 @@ async def test_what_shows_no_account_shows_no_contact_whatever_the_scopes(api: A
 
 
 async def everything_else(service: ServiceClient, holder: Holder) -> list[httpx.Response]:
-    """Answers of tickets, workspaces, the trail and the feed."""
+    """Answers of tickets, workspaces and how they settle, marketplaces' messages, the trail and the feed."""
     ticket = {"account_id": holder.account_id, "workspace_id": "wksp_1", "actor": "user_5b1e"}
     workspace = {"account_id": holder.account_id, "site": "cn1", "name": "Production"}
     answers = [
         await service.post("/login-tickets", ticket),
         await service.put("/workspaces/wksp_1", workspace),
+        await service.get("/workspaces/wksp_1/settlement"),
+        await service.post("/settlements/lookup", {"workspace_ids": ["wksp_1"]}),
+        await service.get("/marketplace/notices"),
         await service.get(f"/accounts/{holder.account_id}/activity", limit=100),
         await service.get("/events"),
     ]

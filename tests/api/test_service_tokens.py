@@ -73,7 +73,7 @@ def _operation(schemas: Json, path: str, method: str, described: Json, needed: J
     return Operation(
         described["operationId"],
         method.upper(),
-        path.replace("{id}", example),
+        path.replace("{id}", example).replace("{token}", "x" * 43),
         scopes[0] if scopes else None,
         headers,
         _body(schemas, content) if content else None,

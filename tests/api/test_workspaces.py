@@ -153,3 +153,37 @@ async def test_a_workspace_is_no_business_of_the_feed(api: Api) -> None:
         await dissolve(studio)
 
         assert [event["type"] for event in await feed(studio)] == ["account.created"]
+
+
+async def test_a_new_workspace_is_paid_for_by_the_billing_center_from_its_first_instant(api: Api) -> None:
+    holder, studio = await api.register(), await client(api)
+    made = (await put(studio, holder.account_id)).json()
+
+    paid = (await studio.get(f"/workspaces/{WORKSPACE}/settlement", at=made["created_at"])).json()
+
+    assert (paid["account_id"], paid["method"], paid["locked"]) == (holder.account_id, "billing_center", False)
+    assert (paid["effective_from"], paid["effective_to"]) == (made["created_at"], None)
+
+
+async def test_a_renamed_workspace_settles_as_before(api: Api) -> None:
+    holder, studio = await api.register(), await client(api)
+    await put(studio, holder.account_id)
+    before = (await studio.get(f"/workspaces/{WORKSPACE}/settlement")).json()
+    await put(studio, holder.account_id, name="Staging")
+
+    assert (await studio.get(f"/workspaces/{WORKSPACE}/settlement")).json() == before
+
+
+@pytest.mark.parametrize("odd", ["", "\0", "a\0b", "\u202e", "生产", " ", "%00", "'; --", "wksp_nobody", "x" * 64])
+async def test_what_is_no_workspaces_id_is_not_found_and_spoils_no_look_up(api: Api, odd: str) -> None:
+    holder, studio = await api.register(), await client(api)
+    await put(studio, holder.account_id)
+
+    answer = await studio.post("/settlements/lookup", {"workspace_ids": [odd, WORKSPACE, odd]})
+
+    assert answer.status_code == 200, answer.text
+    assert [(one["workspace_id"], one["found"]) for one in answer.json()["items"]] == [
+        (odd, False),
+        (WORKSPACE, True),
+        (odd, False),
+    ]

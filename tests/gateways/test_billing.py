@@ -143,7 +143,7 @@ async def test_no_redirect_is_followed(billing: HttpBilling, location: str) -> N
         b'{"data": {"arrears": false, "unsettled_bills": false}}',
         b'\xff\xfe{"arrears": false, "unsettled_bills": false}',
         b'{"arrears": false, "unsettled_bills": false}'.decode().encode("utf-16"),
-        gzip.compress(b'{"arrears": false, "unsettled_bills": false}'),
+        gzip.compress(b'{"arrears": false, "unsettled_bills": false}', mtime=0),
         b'{"arrears": false, "unsettled_bills": false, "pad": "' + b"x" * 70_000 + b'"}',
         b"[" * 10_000,
     ],

@@ -220,7 +220,7 @@ async def test_a_customer_with_a_licence_lands(aws: AwsMarketplace) -> None:
         hints=(f"buyer:{BUYER}/{PRODUCT}",),
         strand=AGREEMENT,
         account_number=BUYER,
-        instance_id=LICENCE,
+        instance_id=ARN,
         product=PRODUCT,
         opens=True,
     )

@@ -124,7 +124,7 @@ def test_a_licence_opens_a_subscription() -> None:
         hints=(f"buyer:{BUYER}/{PRODUCT}",),
         strand=AGREEMENT,
         account_number=BUYER,
-        instance_id=LICENCE,
+        instance_id=ARN,
         product=PRODUCT,
         opens=True,
     )
@@ -244,6 +244,21 @@ def test_a_licence_is_the_same_however_its_arn_is_written(arn: str) -> None:
 @pytest.mark.parametrize("arn", [None, "arn:of:another:shape", f"x{LICENCE}", LICENCE + "0"])
 def test_an_arn_of_another_shape_stands_for_itself(arn: str | None) -> None:
     assert licence_of(arn) == arn
+
+
+@pytest.mark.parametrize(
+    ("written", "whole"),
+    [
+        (ARN, ARN),
+        (ARN.removeprefix("arn:"), ARN),
+        (f"aws-cn:license-manager::1:license:{LICENCE}", f"arn:aws-cn:license-manager::1:license:{LICENCE}"),
+        (LICENCE, LICENCE),
+    ],
+)
+def test_metering_is_asked_with_the_whole_arn_though_an_event_omits_its_beginning(written: str, whole: str) -> None:
+    detail = {**UPDATED["detail"], "license": {"arn": written}}
+    notice = told({**UPDATED, "detail": detail})
+    assert (notice.instance_id, notice.keys[0]) == (whole, f"license:{LICENCE}")
 
 
 # When

@@ -227,7 +227,7 @@ async def test_no_redirect_is_followed(provider: Provider, status: int, location
         b'{"Code": ' + b"1" * 5000 + b"}",
         b"[" * 20_000,
         b"\xff\xfe\x00",
-        gzip.compress(json.dumps(MATCHED).encode()),
+        gzip.compress(json.dumps(MATCHED).encode(), mtime=0),
     ],
     ids=lambda body: repr(body[:24]),
 )

@@ -14,6 +14,7 @@ SIGNATURES = {"zh-CN": "观测云费用中心", "en": "Guance Billing Center"}
 SMS_SENDERS = {"zh-CN": "【观测云】", "en": "[Guance]"}
 
 CODE = {"code", "minutes", "target"}
+CLOUD = {"username", "provider", "number"}
 PARAMS: dict[str, set[str]] = {
     "registration_code": CODE | {"username"},
     "registration_taken": {"target", "username"},
@@ -34,6 +35,10 @@ PARAMS: dict[str, set[str]] = {
     "credential_change_waiting": {"credential", "old", "new", "effective_at", "link", "token"},
     "credential_change_cancelled": {"credential", "new"},
     "credential_change_undone": {"credential", "old", "new"},
+    "cloud_claim_code": CODE,
+    "cloud_account_added": CLOUD,
+    "workspaces_fell_back": CLOUD | {"workspaces"},
+    "workspaces_locked": CLOUD | {"workspaces", "until"},
 }
 VALUES = {
     "code": "482913",
@@ -47,6 +52,10 @@ VALUES = {
     "hours": "72",
     "token": "tkn-1",
     "effective_at": "2026-12-01T08:00:00Z",
+    "provider": "azure",
+    "number": "************3456",
+    "workspaces": "Production, Staging",
+    "until": "2026-12-07 08:00 UTC",
 }
 CODES = sorted(name for name, params in PARAMS.items() if "code" in params)
 EACH = [(template, locale) for template in sorted(PARAMS) for locale in LOCALES]
@@ -129,6 +138,25 @@ def test_a_credential_is_shown_as_a_word_of_the_language(locale: str, credential
     rendered = render("change_new_code", locale, {**VALUES, "credential": credential})
     assert word in rendered.email
     assert word in rendered.sms
+
+
+@pytest.mark.parametrize(
+    ("locale", "provider", "word"),
+    [
+        ("zh-CN", "alibaba", "阿里云"),
+        ("zh-CN", "aws", "亚马逊云科技"),
+        ("zh-CN", "huawei", "华为云"),
+        ("en", "alibaba", "Alibaba Cloud"),
+        ("en", "aws", "AWS"),
+        ("en", "huawei", "Huawei Cloud"),
+        ("en", "azure", "azure"),  # one that has no word yet
+    ],
+)
+def test_a_provider_is_called_as_people_call_it(locale: str, provider: str, word: str) -> None:
+    rendered = render("cloud_account_added", locale, {**VALUES, "provider": provider})
+    for text in (rendered.email, rendered.sms):
+        assert word in text
+        assert provider == word or provider not in text
 
 
 @pytest.mark.parametrize("value", ["${code}", "$code", "$$", "{code}", "%(code)s"])

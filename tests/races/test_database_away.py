@@ -13,6 +13,9 @@ from sqlalchemy import event, text
 
 from app.core import migrations
 from app.core.database import async_url
+from app.core.errors import DatabaseUnavailable
+from app.services.data_keys import DataKeyService
+from app.services.signing_keys import SigningKeyService
 from tests.races import Call, create_database, send
 from tests.support.api import Api, Holder, running
 
@@ -161,6 +164,27 @@ async def test_it_starts_without_its_database_and_serves_when_that_comes(postgre
             proxy.restore()
             await eventually(lambda: api.container.tokens.ready)
             assert (await api.client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("service", [SigningKeyService, DataKeyService])
+async def test_keys_that_it_could_not_read_at_its_start_are_there_soon(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, service: type[Any]
+) -> None:
+    """The database goes away between the keys that sign and those that seal: it looks for both in haste."""
+    database, ensure, failures = await create_database(postgres_url), service.ensure, [DatabaseUnavailable()]
+    await asyncio.to_thread(migrations.upgrade, database)
+
+    async def ensure_later(keys: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await ensure(keys)
+
+    monkeypatch.setattr(service, "ensure", ensure_later)
+    async with running(database) as api:
+        checks = (await api.client.get("/readyz")).json()["checks"]
+        assert not checks["signing_key"]  # the last that comes
+        await eventually(lambda: api.container.tokens.ready)
+        assert (await api.client.get("/readyz")).status_code == 200
 
 
 async def test_the_worker_goes_on_when_the_database_is_back(proxied: tuple[Proxy, Api], tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import respx
+from sqlalchemy import func, select
 
 from app.core import ids
 from app.core.clock import now
+from app.core.database import METADATA
 from tests.support.api import Api, Holder
 from tests.support.services import ServiceClient
 
@@ -225,3 +228,76 @@ async def alibaba_lands(api: Api, instance: str, *, skew: timedelta = timedelta(
 
 async def accept(api: Api, holder: Holder, token: str) -> httpx.Response:
     return await api.client.post(f"/v1/marketplace-claims/{token}/accept", headers=holder.auth)
+
+
+# What providers answer when they are asked (for tests with `@respx.mock`), and what lies in the database
+
+HUAWEI_BUYER = "459bbbec25d24749b2eb83be37b602a8"
+HUAWEI_ORDER = "CS2211181819B4LVS"
+HUAWEI_INSTANCE = "87b94795-0603-4e24-8ae5-69420d60e3c8"
+ASKED: dict[str, Any] = {  # with it, Alibaba Cloud and Huawei Cloud can be asked
+    "aliyun_access_key_id": "LTAIEXAMPLE",
+    "aliyun_access_key_secret": "SecretExample",
+    "huawei_access_key_id": "AKEXAMPLE",
+    "huawei_secret_access_key": "SKEXAMPLE",
+}
+
+
+def alibaba_says(
+    status: str = "OPENED", *, uid: str = "1234567890123456", instance: str = "122000001"
+) -> tuple[respx.Route, respx.Route]:
+    """The questions about the instance and about its order."""
+    first = {"RequestId": "1", "OrderId": f"order{instance}", "ProductCode": "cmgj00053362", "Status": status}
+    second = {"OrderId": f"order{instance}", "AliUid": int(uid), "OrderStatus": "NORMAL", "InstanceIds": [instance]}
+    asked = [
+        respx.post(host="market.aliyuncs.com", headers={"x-acs-action": f"Describe{what}ForIsv"})
+        for what in ("Instance", "Order")
+    ]
+    return asked[0].respond(json=first), asked[1].respond(json=second)
+
+
+def huawei_says(*, order: str = HUAWEI_ORDER, buyer: str = HUAWEI_BUYER) -> respx.Route:
+    """The question about an order, which has one line."""
+    line = {"orderLineId": f"{order}-000001", "productInfo": [{"productId": "OFFI846204237451911168"}]}
+    info = {"orderId": order, "orderLine": [line], "buyerInfo": {"customerId": buyer, "customerName": "mock_user_01"}}
+    route = respx.get(host="mkt.myhuaweicloud.com", params={"orderId": order})
+    return route.respond(json={"resultCode": "MKT.0000", "resultMsg": "Success", "orderInfo": info})
+
+
+async def huawei_buys(
+    api: Api, *, order: str = HUAWEI_ORDER, business: str = HUAWEI_INSTANCE, **members: Any
+) -> httpx.Response:
+    """Somebody has subscribed."""
+    line = f"{order}-000001"
+    return await huawei(api, "newInstance", orderId=order, orderLineId=line, businessId=business, **members)
+
+
+async def rows(api: Api, *tables: str) -> dict[str, int]:
+    """How many each table has."""
+    async with api.container.engine.connect() as connection:
+        counted = [await connection.scalar(select(func.count()).select_from(METADATA.tables[one])) for one in tables]
+    return {table: int(count or 0) for table, count in zip(tables, counted, strict=True)}
+
+
+# Many subscriptions on Huawei Cloud, told apart by a number (for tests with `@pytest.mark.settings(**ASKED)`)
+
+
+def huawei_instance(number: int) -> str:
+    return f"87b94795-0603-4e24-8ae5-{number:012}"
+
+
+async def huawei_account(api: Api, holder: Holder, number: int = 1, *, buyer: str = HUAWEI_BUYER) -> str:
+    """A subscription that is active and the holder's; the cloud account's id. The order tells who bought it."""
+    order = f"CS2211181819{number:05}"
+    with respx.mock:
+        huawei_says(order=order, buyer=buyer)
+        assert (await huawei_buys(api, order=order, business=huawei_instance(number))).status_code == 200
+    answer = await typed(api, holder, provider="huawei", number=buyer, instance=huawei_instance(number))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def huawei_tells(api: Api, activity: str, number: int = 1, **members: Any) -> None:
+    """Of one of them: `updateInstanceStatus` with FREEZE or UNFREEZE as its `status`, `releaseInstance`, …"""
+    answer = await huawei(api, activity, instanceId=huawei_instance(number), **members)
+    assert answer.json()["resultCode"] == "000000", answer.text

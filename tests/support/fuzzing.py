@@ -13,6 +13,7 @@ from schemathesis.checks import CheckFunction
 from app.core.config import Settings
 from app.main import create_app, documents
 from tests.support.api import TEST_SETTINGS
+from tests.support.clouds import MARKETPLACES
 
 Case = schemathesis.Case[Any]
 
@@ -25,7 +26,9 @@ _SETTINGS = TEST_SETTINGS | {
     "flow_tries": _PLENTY,
     "hourly_sms_per_ip": _PLENTY,
     "login_free_failures": _PLENTY,
+    "daily_typed_instances": _PLENTY,
     "log_level": "WARNING",
+    **MARKETPLACES,
 }
 # A good body meets a wrong code, a spent budget or another state of things; never a 5xx.
 _GOOD = ["2xx", "401", "403", "404", "409", "410", "412", "422", "428", "429"]
@@ -35,7 +38,7 @@ _BAD = ["400", "401", "403", "404", "405", "409", "412", "415", "422", "428", "4
 _BEYOND_THE_SCHEMA = {
     *("forbidden_character", "invalid_cursor", "invalid_email", "invalid_phone", "phone_country_not_served"),
     *("phone_not_mobile", "string_too_short", "unknown_industry", "unknown_parameter", "unknown_region"),
-    *("invalid_instant", "unknown_site", "unknown_time_zone"),
+    *("invalid_instant", "future_instant", "unknown_site", "unknown_time_zone", "provider_not_typed"),
     *("id_number_too_short", "invalid_id_number", "id_number_birth_date", "id_number_check_digit"),
     *("credit_code_letters", "invalid_credit_code", "credit_code_check_digit"),
 }

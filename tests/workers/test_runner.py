@@ -39,7 +39,12 @@ def runner_of(api: Api, *outboxes: OutboxWorker) -> Runner:
     uow, waiting = api.container.profile.uow, api.container.waiting
     upkeep = Upkeep(uow, waiting, api.container.data_keys, retention=month, known_address=month, events_kept=month)
     return Runner(
-        list(outboxes), api.container.webhook_worker, api.container.real_name_worker, upkeep, poll_seconds=NEVER
+        list(outboxes),
+        api.container.webhook_worker,
+        api.container.real_name_worker,
+        api.container.marketplace_worker,
+        upkeep,
+        poll_seconds=NEVER,
     )
 
 

@@ -17,6 +17,7 @@ from app.core.crypto import digest
 from app.core.database import METADATA
 from app.models.accounts import Account, Registration
 from app.models.base import Base
+from app.models.cloud_accounts import CloudAccount, MarketplaceClaim, MarketplaceNonce
 from app.models.credentials import CredentialChange
 from app.models.idempotency import IdempotentAnswer
 from app.models.outbox import OutboxMessage
@@ -112,6 +113,18 @@ def _session(account: UUID, until: datetime) -> list[Base]:
     ]
 
 
+def _nonce(_: UUID, until: datetime) -> list[Base]:
+    return [MarketplaceNonce(nonce=_unique(), expires_at=until)]
+
+
+def _claim(account: UUID, until: datetime, **members: Any) -> list[Base]:
+    bought = CloudAccount(
+        id=ids.new(), account_id=account, provider="alibaba", instance_id=ids.new().hex, status_at=until
+    )
+    claim = MarketplaceClaim(token_hash=_unique(), cloud_account_id=bought.id, expires_at=until, **members)
+    return [bought, claim]
+
+
 TABLES: dict[type[Base], tuple[Rows, timedelta]] = {
     Budget: (_budget, timedelta()),
     LoginThrottle: (_throttle, timedelta()),
@@ -122,6 +135,8 @@ TABLES: dict[type[Base], tuple[Rows, timedelta]] = {
     OutboxMessage: (_message, RETENTION),
     LoginTicket: (_ticket, RETENTION),
     Session: (_session, KNOWN),
+    MarketplaceNonce: (_nonce, timedelta()),
+    MarketplaceClaim: (_claim, RETENTION),
 }
 
 
@@ -159,8 +174,9 @@ def test_every_table_is_either_forgotten_by_the_clock_or_lives_with_the_account(
     kept |= {"data_keys", "real_name_documents"}
     of_accounts = {"accounts", "activity", "account_references", "workspaces", "real_name_submissions"}
     of_accounts |= {"real_name_calls"}
+    evidence = {"cloud_accounts", "cloud_account_keys", "cloud_notices", "cloud_notice_keys", "settlements"}  # who paid
 
-    assert forgotten | events | kept | of_accounts == set(METADATA.tables)
+    assert forgotten | events | kept | of_accounts | evidence == set(METADATA.tables)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.__tablename__))

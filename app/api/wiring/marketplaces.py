@@ -99,6 +99,7 @@ def _huawei(settings: Settings) -> Marketplace:
         tenant_key=_plain(settings.huawei_tenant_sync_key),
         openapi=openapi,
         front_end_url=str(settings.spa_url),
+        v1=settings.huawei_marketplace_v1,
     )
 
 

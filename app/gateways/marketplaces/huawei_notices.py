@@ -5,7 +5,7 @@ for tenants zh-cn_topic_0070649433.html to 0070649435, under https://support.hua
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,11 @@ _ID = re.compile(r"[!-+\--.0-~]{1,64}")  # printable ASCII, but for `,` and `/` 
 
 def kept(channel: str, message: Mapping[str, Any]) -> dict[str, str]:
     """What of a message is stored, as text. Raises ValueError for what is none, or could not be."""
-    names = _OF_PURCHASES if channel == PURCHASES else _OF_TENANTS
+    return chosen(_OF_PURCHASES if channel == PURCHASES else _OF_TENANTS, message)
+
+
+def chosen(names: Iterable[str], message: Mapping[str, Any]) -> dict[str, str]:
+    """Those members of a message, as text. Raises ValueError for what is none, or could not be stored."""
     return {name: _word(name, message[name]) for name in names if message.get(name) is not None}
 
 
@@ -82,8 +86,8 @@ def is_test(message: Mapping[str, Any]) -> bool:
 
 def _purchase(body: Mapping[str, Any]) -> Notice:
     """Raises ValueError."""
-    activity, nonce = _text(body, "activity"), _text(body, "nonce")
-    made = partial(Notice, channel=PURCHASES, type=activity, at=moment(_text(body, "timestamp")), body=body)
+    activity, nonce = text_of(body, "activity"), text_of(body, "nonce")
+    made = partial(Notice, channel=PURCHASES, type=activity, at=moment(text_of(body, "timestamp")), body=body)
     meaning = _MEANINGS[activity](body) if activity in _MEANINGS else {"effect": Effect.UNKNOWN}
     if is_test(body):
         meaning = {"effect": Effect.NONE}
@@ -95,35 +99,35 @@ def _new(body: Mapping[str, Any]) -> dict[str, Any]:
 
     One order line may hold several instances of what is paid per use, told apart by productId.
     """
-    product = _product(body)
-    order = "/".join(filter(None, (_id(body, "orderId"), _id(body, "orderLineId"), product)))
+    product = product_of(body)
+    order = "/".join(filter(None, (id_of(body, "orderId"), id_of(body, "orderLineId"), product)))
     return {
         "effect": Effect.ACTIVATED,
         "dedup": f"newInstance/{order}",
         "keys": (f"order:{order}",),
-        "instance_id": _id(body, "businessId"),
+        "instance_id": id_of(body, "businessId"),
         "product": product,
         "opens": True,
     }
 
 
 def _refreshed(body: Mapping[str, Any]) -> dict[str, Any]:
-    effect = _one_of(_SCENES, body, "scene")
-    order = f"{body['scene']}/{_id(body, 'orderId')}/{_id(body, 'orderLineId')}"
-    return {**_of_instance(body, effect, order), "product": _product(body)}
+    effect = one_of(_SCENES, body, "scene")
+    order = f"{body['scene']}/{id_of(body, 'orderId')}/{id_of(body, 'orderLineId')}"
+    return {**of_instance(body, effect, order), "product": product_of(body)}
 
 
 def _switched(body: Mapping[str, Any]) -> dict[str, Any]:
     """No order stands behind it, and an instance may be frozen many times: each call counts."""
-    return _of_instance(body, _one_of(_STATUSES, body, "status"), _text(body, "nonce"))
+    return of_instance(body, one_of(_STATUSES, body, "status"), text_of(body, "nonce"))
 
 
 def _released(body: Mapping[str, Any]) -> dict[str, Any]:
-    return _of_instance(body, Effect.CLOSED, "")
+    return of_instance(body, Effect.CLOSED, "")
 
 
 def _upgraded(body: Mapping[str, Any]) -> dict[str, Any]:
-    return _of_instance(body, Effect.CHANGED, f"{_id(body, 'orderId')}/{_id(body, 'orderLineId')}")
+    return of_instance(body, Effect.CHANGED, f"{id_of(body, 'orderId')}/{id_of(body, 'orderLineId')}")
 
 
 _MEANINGS = {
@@ -135,8 +139,9 @@ _MEANINGS = {
 }
 
 
-def _of_instance(body: Mapping[str, Any], effect: Effect, what: str) -> dict[str, Any]:
-    instance = _id(body, "instanceId")
+def of_instance(body: Mapping[str, Any], effect: Effect, what: str) -> dict[str, Any]:
+    """What a notice about an instance has; `what` tells it from others of its activity. Raises ValueError."""
+    instance = id_of(body, "instanceId")
     return {"effect": effect, "dedup": f"{body['activity']}/{instance}/{what}", "keys": (instance_key(instance),)}
 
 
@@ -146,40 +151,44 @@ def _sync(channel: str, body: Mapping[str, Any]) -> Notice:
     A seller who applies for credentials gets an empty instanceId. No call is taken for the repeat of another: a tenant
     may be added and deleted in turn.
     """
-    operation, nonce = channel.removeprefix(SYNC), _text(body, "nonce")
+    operation, nonce = channel.removeprefix(SYNC), text_of(body, "nonce")
     made = partial(
         Notice,
         channel=channel,
         type=operation,
         dedup=f"{operation}/{nonce}",
-        at=moment(_text(body, "timestamp")),
+        at=moment(text_of(body, "timestamp")),
         body=body,
     )
     if is_test(body) or operation != "tenantSync" or not body.get("instanceId"):
         return made(effect=Effect.NONE)
-    return made(effect=_one_of(_FLAGS, body, "flag"), keys=(instance_key(_id(body, "instanceId")),))
+    return made(effect=one_of(_FLAGS, body, "flag"), keys=(instance_key(id_of(body, "instanceId")),))
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """Raises ValueError if there is none."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(name)
     return value
 
 
-def _id(body: Mapping[str, Any], name: str) -> str:
-    value = _text(body, name)
+def id_of(body: Mapping[str, Any], name: str) -> str:
+    """Text that can be part of a key. Raises ValueError."""
+    value = text_of(body, name)
     if not _ID.fullmatch(value):
         raise ValueError(name)
     return value
 
 
-def _product(body: Mapping[str, Any]) -> str | None:
-    return _id(body, "productId") if body.get("productId") else None
+def product_of(body: Mapping[str, Any]) -> str | None:
+    """Raises ValueError for one that is no id."""
+    return id_of(body, "productId") if body.get("productId") else None
 
 
-def _one_of(effects: Mapping[str, Effect], body: Mapping[str, Any], name: str) -> Effect:
-    value = _text(body, name)
+def one_of(effects: Mapping[str, Effect], body: Mapping[str, Any], name: str) -> Effect:
+    """What the member means. Raises ValueError for a word that is not among them."""
+    value = text_of(body, name)
     if value not in effects:
         raise ValueError(name)
     return effects[value]
