@@ -30,7 +30,8 @@ class Effect(StrEnum):
     UNFROZEN = "unfrozen"
     ENDING = "ending"  # the last hour or days
     SUPERSEDED = "superseded"  # the agreement was renewed or replaced by another: its own end ends nothing
-    CLOSED = "closed"
+    CLOSED = "closed"  # it ended, and may be subscribed to again
+    RELEASED = "released"  # the instance is gone for good: another purchase is another one
     FAILED = "failed"  # the buyer's payment failed: it never began
     NONE = "none"  # nothing: a test, or news without consequence
     UNKNOWN = "unknown"  # a type that is not known here: kept and counted

@@ -20,7 +20,7 @@ class Fact:
     @property
     def place(self) -> tuple[datetime, bool, UUID]:
         """Where it stands among the others. Of several at one instant an end is the last."""
-        return self.at, self.effect is Effect.CLOSED, self.id
+        return self.at, self.effect in (Effect.CLOSED, Effect.RELEASED), self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def standing(facts: Iterable[Fact]) -> Standing:
 
     A subscription may be held by several agreements one after the other (AWS renewals): it ends with the last of them,
     and the end of one that was renewed or replaced ends nothing, once its successor is known. Only an activation opens
-    what has ended: a restored payment or an older message does not.
+    what has ended: a restored payment or an older message does not. What was released stays so, whatever comes later.
     """
     played = sorted(facts, key=lambda fact: fact.place)
     superseded = {fact.strand for fact in played if fact.effect is Effect.SUPERSEDED and fact.strand}
@@ -45,6 +45,8 @@ def standing(facts: Iterable[Fact]) -> Standing:
     now = Standing(CloudStatus.PENDING, None)
     held: set[str] = set()
     for fact in played:
+        if fact.effect is Effect.RELEASED:
+            return Standing(CloudStatus.ENDED, now.since if now.status is CloudStatus.ENDED else fact.at)
         if fact.effect is Effect.ACTIVATED:
             held.add(fact.strand)
         elif fact.effect is Effect.CLOSED:

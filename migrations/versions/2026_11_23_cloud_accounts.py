@@ -98,7 +98,7 @@ def upgrade() -> None:
         sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.CheckConstraint(
-            "effect IN ('registered', 'activated', 'changed', 'frozen', 'unfrozen', 'ending', 'superseded', 'closed', 'failed', 'none', 'unknown')",
+            "effect IN ('registered', 'activated', 'changed', 'frozen', 'unfrozen', 'ending', 'superseded', 'closed', 'released', 'failed', 'none', 'unknown')",
             name=op.f("ck_cloud_notices_effect_known"),
         ),
         sa.CheckConstraint(

@@ -7,7 +7,7 @@ import pytest
 import respx
 
 from app.notifiers.templates import render
-from tests.support.api import Api, Holder
+from tests.support.api import Api, Holder, refusal
 from tests.support.clouds import (
     ASKED,
     MARKETPLACES,
@@ -21,6 +21,7 @@ from tests.support.clouds import (
     paid_by,
     rows,
     settled,
+    typed,
     workspace,
 )
 from tests.support.services import ServiceClient, client, feed, staff
@@ -135,6 +136,16 @@ async def test_what_was_released_has_ended_for_good(api: Api, frozen_before: boo
     await alibaba_bought(api)  # says the same instance again
     assert await status(api, holder) == "ended"
     assert await rows(api, *STATE) == before
+
+
+@unasked
+async def test_a_purchase_told_of_behind_its_release_has_ended(api: Api) -> None:
+    holder = await api.register()
+    assert await says(api, "releaseInstance", isRefund="false") == NOT_DONE
+    await alibaba_bought(api, instance=INSTANCE)
+    assert await says(api, "releaseInstance", isRefund="false") == DONE
+    answer = await typed(api, holder, instance=INSTANCE)
+    assert refusal(answer) == (409, "cloud_account_ended")
 
 
 @unasked

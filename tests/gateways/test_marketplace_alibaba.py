@@ -286,7 +286,7 @@ async def test_a_new_instance_that_is_told_again_is_the_same_whatever_its_order(
         ),
         ({**RENEW, "action": "refundRenewInstance"}, Effect.CHANGED, False),
         (EXPIRED, Effect.FROZEN, True),
-        (RELEASE, Effect.CLOSED, False),
+        (RELEASE, Effect.RELEASED, False),
         ({"action": "upgradeInstance", "instanceId": "122000001", "skuId": "s"}, Effect.CHANGED, False),
         ({"action": "bindDomain", "instanceId": "122000001", "domain": "example.com"}, Effect.NONE, False),
         ({"action": "pauseInstance", "instanceId": "122000001"}, Effect.UNKNOWN, False),

@@ -441,8 +441,8 @@ async def test_nothing_but_what_is_needed_is_kept() -> None:
         ),
         (FREEZE, Effect.FROZEN, f"updateInstanceStatus/{BUSINESS}/{NONCE}"),
         ({**FREEZE, "status": "UNFREEZE"}, Effect.UNFROZEN, f"updateInstanceStatus/{BUSINESS}/{NONCE}"),
-        (RELEASE, Effect.CLOSED, f"releaseInstance/{BUSINESS}/"),
-        ({**RELEASE, **ORDER}, Effect.CLOSED, f"releaseInstance/{BUSINESS}/"),
+        (RELEASE, Effect.RELEASED, f"releaseInstance/{BUSINESS}/"),
+        ({**RELEASE, **ORDER}, Effect.RELEASED, f"releaseInstance/{BUSINESS}/"),
         (UPGRADE, Effect.CHANGED, f"upgradeInstance/{BUSINESS}/{'/'.join(ORDER.values())}"),
     ],
 )
@@ -502,7 +502,7 @@ async def test_a_test_changes_nothing(body: dict[str, Any], flag: object) -> Non
 
 @pytest.mark.parametrize("flag", [None, "", "0", 0])
 async def test_without_the_flag_it_is_real(flag: object) -> None:
-    assert (await notice_of(signed({**RELEASE, "testFlag": flag}))).effect is Effect.CLOSED
+    assert (await notice_of(signed({**RELEASE, "testFlag": flag}))).effect is Effect.RELEASED
 
 
 # What is answered

@@ -278,7 +278,7 @@ async def test_products_of_one_order_are_purchases_of_their_own_and_its_repeats_
         (EXPIRE, Effect.FROZEN, f"expireInstance/{INSTANCE}/{STAMP}", None),
         (FREEZE, Effect.FROZEN, f"instanceStatus/{INSTANCE}/FREEZE/{STAMP}", None),
         (NORMAL, Effect.UNFROZEN, f"instanceStatus/{INSTANCE}/NORMAL/{STAMP}", None),
-        (RELEASE, Effect.CLOSED, f"releaseInstance/{INSTANCE}/", None),
+        (RELEASE, Effect.RELEASED, f"releaseInstance/{INSTANCE}/", None),
         (UPGRADE, Effect.CHANGED, f"upgrade/{INSTANCE}/CS3", "P2"),
     ],
 )
@@ -311,7 +311,7 @@ async def test_a_test_changes_nothing(params: dict[str, str]) -> None:
     assert (answer["resultCode"], answer.get("instanceId")) == ("000000", INSTANCE if params is NEW else None)
 
 
-@pytest.mark.parametrize(("flag", "effect"), [("", Effect.CLOSED), ("0", Effect.CLOSED), ("1", Effect.NONE)])
+@pytest.mark.parametrize(("flag", "effect"), [("", Effect.RELEASED), ("0", Effect.RELEASED), ("1", Effect.NONE)])
 async def test_only_the_flag_makes_a_test(flag: str, effect: Effect) -> None:
     assert (await notice_of(called({**RELEASE, "testFlag": flag}))).effect is effect
 

@@ -1,5 +1,6 @@
 """What a subscription's messages add up to, in whatever order they came."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -106,6 +107,9 @@ def test_of_several_at_one_instant_an_end_is_the_last() -> None:
         ("failed unfrozen", ENDED, 0),
         ("failed activated", ACTIVE, 1),
         ("closed", ENDED, 0),
+        ("released activated", ENDED, 0),  # the purchase is told of again, or late
+        ("activated released activated unfrozen", ENDED, 1),
+        ("activated closed released activated", ENDED, 1),
         ("unfrozen", ACTIVE, 0),  # what was paid again had begun
         ("frozen", FROZEN, 0),
     ],
@@ -120,7 +124,8 @@ def test_what_is_closed_stays_closed_but_for_an_activation(before: list[Fact], n
     behind = [later([*before, closed], effect, hours=number + 1) for number, effect in enumerate(news)]
 
     assert standing([*before, closed, *behind]).status is ENDED
-    assert standing([*before, closed, later(behind, Effect.ACTIVATED)]).status is ACTIVE
+    released = any(fact.effect is Effect.RELEASED for fact in before)
+    assert standing([*before, closed, later(behind, Effect.ACTIVATED)]).status is (ENDED if released else ACTIVE)
 
 
 @given(some_facts())
@@ -182,3 +187,11 @@ def test_the_end_of_an_agreement_that_was_replaced_says_nothing_at_all(facts: li
     without = [fact for fact in facts if (fact.effect, fact.strand) != (Effect.CLOSED, "a")]
 
     assert standing([*facts, *known]) == standing([*without, *known])
+
+
+@given(some_facts(), some_facts())
+def test_what_was_released_never_comes_back(before: list[Fact], after: list[Fact]) -> None:
+    released = later(before, Effect.RELEASED)
+    late = [replace(fact, at=fact.at + (released.at - BEGIN) + HOUR) for fact in after]
+
+    assert standing([*before, released, *late]).status is ENDED

@@ -32,7 +32,10 @@ _TOKENS = [
 # What differs from run to run, and what every run has in its place.
 _VOLATILE = [
     *_TOKENS,
-    (re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg|clnt|scrt|evnt|whep|what|rnam|clda|setl|cldn)_[0-9a-f]{32}"), r"\1_<id>"),
+    (
+        re.compile(r"\b(regn|acnt|sess|chlg|cchg|actv|mesg|clnt|scrt|evnt|whep|what|rnam|clda|setl|cldn)_[0-9a-f]{32}"),
+        r"\1_<id>",
+    ),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<time>"),
     (re.compile(r'"request_id":"[0-9a-f]{32}"'), '"request_id":"<id>"'),
     (re.compile(r'"trace_id": ?"[0-9a-f]{32}"'), '"trace_id":"<id>"'),

@@ -61,7 +61,7 @@ _MEANINGS = {
     "resumeInstance": _Meaning(Effect.UNFROZEN, recurs=True),  # the arrears of goods with both ways of paying paid
     "refundRenewInstance": _Meaning(Effect.CHANGED, by=("expiredOn",)),
     "expiredInstance": _Meaning(Effect.FROZEN, recurs=True),  # expired or in arrears: freeze, keep the data
-    "releaseInstance": _Meaning(Effect.CLOSED),
+    "releaseInstance": _Meaning(Effect.RELEASED),
     "upgradeInstance": _Meaning(Effect.CHANGED, by=("skuId",)),
 }
 

@@ -130,7 +130,7 @@ def _switched(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _released(body: Mapping[str, Any]) -> dict[str, Any]:
-    return of_instance(body, Effect.CLOSED, "")
+    return of_instance(body, Effect.RELEASED, "")
 
 
 def _upgraded(body: Mapping[str, Any]) -> dict[str, Any]:
