@@ -56,7 +56,7 @@ def aws_landing(_: str) -> Notice:
 
 
 def alibaba(action: str) -> Notice:
-    market = AlibabaMarketplace(key="k", products=frozenset(), openapi=None)
+    market = AlibabaMarketplace(key="k", products=frozenset(), openapi=None, front_end_url="", login_url="")
     named = ("instanceId", "orderBizId", "orderId", "aliUid", "productCode", "skuId")
     return market.parse("", {"action": action, **dict.fromkeys(named, "1")}, AT)
 

@@ -141,7 +141,7 @@ def test_production_starts_when_nothing_is_wrong() -> None:
     ],
 )
 def test_production_refuses(name: str, value: str | None, reason: str) -> None:
-    environment = {**PRODUCTION, name: value}
+    environment = {**PRODUCTION, **MARKETPLACES, name: value}
 
     with pytest.raises(ValueError, match=re.escape(reason)):
         load_from({name: value for name, value in environment.items() if value is not None})

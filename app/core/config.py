@@ -204,6 +204,10 @@ class Settings(BaseSettings, Limits):
             missing = [f"GUANCE_{one.upper()}" for one in needed if not getattr(self, one)]
             if getattr(self, name) and missing:
                 raise ValueError(f"GUANCE_{name.upper()} needs {', '.join(missing)}")
+        if (self.aws_events_secret or self.aws_sns_topics) and not (
+            self.aws_access_key_id or self.aws_china_access_key_id
+        ):
+            raise ValueError("GUANCE_AWS_EVENTS_SECRET and GUANCE_AWS_SNS_TOPICS need GUANCE_AWS_ACCESS_KEY_ID")
         if not is_time_zone(self.alibaba_marketplace_time_zone):
             raise ValueError("GUANCE_ALIBABA_MARKETPLACE_TIME_ZONE is no time zone")
         if self.billing is Billing.HTTP and not self.billing_url:

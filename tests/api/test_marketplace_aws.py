@@ -312,10 +312,16 @@ async def test_customers_of_amazon_web_services_china_land_there(api: Api, aws: 
     assert (await lands(api, TOKEN)).status_code == 400  # that is no product of the other seller's
 
 
-@pytest.mark.settings(aws_events_secret=EVENTS_SECRET)
+@pytest.mark.settings(
+    aws_events_secret=EVENTS_SECRET,
+    aws_china_access_key_id="AKIDEXAMPLE",
+    aws_china_secret_access_key="wJalrXUtnFEMI",
+    aws_china_products=["china"],
+)
 async def test_what_is_not_configured_is_not_there(api: Api) -> None:
-    for method, channel in (("GET", "landing"), ("POST", "landing"), ("POST", "landing/china"), ("POST", "sns")):
+    for method, channel in (("GET", "landing"), ("POST", "landing"), ("POST", "sns")):
         assert refusal(await api.client.request(method, f"/marketplace/aws/{channel}")) == (404, "not_found")
+    assert (await api.client.get("/marketplace/aws/landing/china")).status_code == 200
     await sends(api, Purchase().updated())
 
 

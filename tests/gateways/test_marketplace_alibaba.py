@@ -70,8 +70,11 @@ TOKENS = [
 SUBSCRIPTION = Subscription("122000001", "1234567890123456", CloudStatus.ACTIVE)
 
 
+URLS = {"front_end_url": "https://guance.example", "login_url": "https://account.example/marketplace/alibaba"}
+
+
 def alibaba(**changed: Any) -> AlibabaMarketplace:
-    return AlibabaMarketplace(**{"key": KEY, "products": frozenset(), "openapi": None, **changed})
+    return AlibabaMarketplace(**{"key": KEY, "products": frozenset(), "openapi": None, **URLS, **changed})
 
 
 def get(*pairs: tuple[str, str], at: datetime = NOW) -> Call:
@@ -449,7 +452,10 @@ async def test_the_last_day_there_is_is_only_too_late() -> None:
 async def test_a_new_instance_is_answered_with_its_name(done: Done) -> None:
     heard = await alibaba().hear(signed(CREATE))
     reply = alibaba().answer(heard, Outcome(done, SUBSCRIPTION))
-    assert (reply.status, said(reply)) == (200, {"instanceId": "122000001"})
+    assert (reply.status, said(reply)) == (
+        200,
+        {"instanceId": "122000001", "appInfo": {"frontEndUrl": URLS["front_end_url"], "authUrl": URLS["login_url"]}},
+    )
 
 
 async def test_a_new_instance_without_a_subscription_is_asked_for_again() -> None:

@@ -21,6 +21,7 @@ from tests.races.test_database_away import TIMEOUT, Proxy, behind_a_proxy
 from tests.races.test_real_name_crash import until, value
 from tests.support.api import Api, frozen, running
 from tests.support.clouds import (
+    ALIBABA_APP,
     ALIBABA_KEY,
     ASKED,
     HUAWEI_BUYER,
@@ -83,7 +84,11 @@ LOCKED = {"cloud_account.frozen": 1, "workspace.lock_requested": 1}
 FELL_BACK = {"cloud_account.frozen": 1, "workspace.settlement_changed": 1}
 CALLS = {
     "createInstance": Called(
-        _created, (200, {"instanceId": "122000002"}), (200, {"instanceId": "0"}), "122000002 active", {}
+        _created,
+        (200, {"instanceId": "122000002", "appInfo": ALIBABA_APP}),
+        (200, {"instanceId": "0"}),
+        "122000002 active",
+        {},
     ),
     "expiredInstance": Called(
         lambda api: alibaba(api, "expiredInstance", instanceId=INSTANCE),

@@ -73,11 +73,11 @@ def test_news_without_consequence_change_nothing(facts: list[Fact], news: list[F
     assert standing([*facts, *news]) == standing(facts)
 
 
-def test_of_several_at_one_instant_an_end_is_the_last() -> None:
-    activated = Fact(BEGIN, UUID(int=9), Effect.ACTIVATED)
-    closed = Fact(BEGIN, UUID(int=1), Effect.CLOSED)
+@pytest.mark.parametrize("end", [Effect.CLOSED, Effect.RELEASED])
+def test_of_several_at_one_instant_an_end_is_the_last(end: Effect) -> None:
+    activated, ended = Fact(BEGIN, UUID(int=9), Effect.ACTIVATED), Fact(BEGIN, UUID(int=1), end)
 
-    assert standing([activated, closed]) == standing([closed, activated]) == Standing(ENDED, BEGIN)
+    assert standing([activated, ended]) == standing([ended, activated]) == Standing(ENDED, BEGIN)
 
 
 # --- One subscription -----------------------------------------------------------------------------------------------

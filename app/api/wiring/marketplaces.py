@@ -79,6 +79,8 @@ def _alibaba(settings: Settings, key: SecretStr) -> Marketplace:
         key=key.get_secret_value(),
         products=frozenset(settings.alibaba_marketplace_products),
         openapi=openapi,
+        front_end_url=str(settings.spa_url),
+        login_url=f"{settings.issuer.rstrip('/')}/marketplace/alibaba",
         verify_seconds=settings.alibaba_verify_seconds,
         time_zone=ZoneInfo(settings.alibaba_marketplace_time_zone),
     )

@@ -41,7 +41,8 @@ router = APIRouter(tags=["cloud accounts"], route_class=IdempotentRoute)
 reading = APIRouter(tags=["cloud accounts"], route_class=Route)
 claims = APIRouter(tags=["marketplace claims"], route_class=IdempotentRoute)
 anonymous = APIRouter(tags=["marketplace claims"], route_class=Route, dependencies=[Anonymous])
-ROUTERS = (router, reading, claims, anonymous)
+coded = APIRouter(tags=["marketplace claims"], route_class=IdempotentRoute, dependencies=[Anonymous])
+ROUTERS = (router, reading, claims, anonymous, coded)
 
 _PATH = "/v1/account/cloud-accounts"
 _CLAIM = "/v1/marketplace-claims/{token}"
@@ -138,7 +139,7 @@ async def request_claim_code(token: ClaimToken, body: ClaimCodeIn, claims: Claim
     return ClaimCodeOut(challenge_id=sent.id, expires_at=sent.expires_at, resend_at=sent.resend_at)
 
 
-@anonymous.post(
+@coded.post(
     f"{_CLAIM}/accept-with-code",
     summary="Take the purchase with a code",
     description="For the account that the code was sent to.",
