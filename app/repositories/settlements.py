@@ -65,7 +65,7 @@ class SettlementRepository(Repository):
     async def of_account(self, account_id: UUID, workspace_ids: Collection[str]) -> list[Any]:
         """Those of the workspaces that the account pays for, each with how, and when its holder last changed that."""
         statement = _with_choice().where(Workspace.account_id == account_id, Workspace.id.in_(workspace_ids))
-        return list((await self._session.execute(statement)).all())
+        return list((await self._session.execute(statement.order_by(Workspace.id))).all())
 
     async def bound(self, cloud_account_id: UUID) -> list[Any]:
         """The workspaces that settle by the cloud account now, dissolved ones left out."""

@@ -15,7 +15,8 @@ class WorkspaceRepository(Repository):
 
     async def hold(self, workspace_id: str) -> Workspace | None:
         """Nobody else's until the transaction ends."""
-        return await self._session.scalar(select(Workspace).where(Workspace.id == workspace_id).with_for_update())
+        statement = select(Workspace).where(Workspace.id == workspace_id).with_for_update()
+        return await self._session.scalar(statement.execution_options(populate_existing=True))
 
     def add(self, workspace: Workspace) -> None:
         self._session.add(workspace)

@@ -59,10 +59,11 @@ class WorkspaceService:
     async def dissolve(self, *, workspace_id: str) -> None:
         """It is no more; again changes nothing. Raises NotFound."""
         async with self.uow() as uow:
-            known = await uow.workspaces.get(workspace_id)
-            if known is None:
+            found = await uow.workspaces.get(workspace_id)
+            if found is None:
                 raise NotFound
-            await uow.accounts.hold(known.account_id)  # its settlement does not move meanwhile
+            await uow.accounts.hold(found.account_id)  # its settlement does not move meanwhile
+            known = await uow.workspaces.hold(workspace_id) or found
             await uow.workspaces.dissolve(workspace_id, max(instant(), known.settled_from))
 
 

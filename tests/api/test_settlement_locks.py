@@ -424,6 +424,22 @@ async def test_a_lock_is_undone_until_its_countdown_is_over_and_never_after(api:
             assert set(found) >= {None, cloud_account, other}
 
 
+async def test_a_countdown_that_is_over_does_not_begin_anew(api: Api) -> None:
+    """The cloud account is paid for again, too late, and stops once more."""
+    with time_machine.travel(BEGIN, tick=False) as clock:
+        service = await client(api)
+        holder, _, (workspace_id,) = await locked(api, service, freeze=True)
+        clock.move_to(BEGIN + COUNTDOWN)
+        await huawei_tells(api, "updateInstanceStatus", status="UNFREEZE")
+
+        await huawei_tells(api, "releaseInstance")
+
+        assert (await settled(api, holder, workspace_id))["lock_ends_at"] == shown(BEGIN + COUNTDOWN)
+        assert await causes(api, holder, workspace_id) == ["created", "chosen", "locked"]
+        assert [one for one in await told(service) if one[0] == "lock_requested"] == [("lock_requested", workspace_id)]
+        assert len(await api.messages(holder.email, "workspaces_locked")) == 1
+
+
 # --- AWS ------------------------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from app.core.passwords import prepare
 # break databases (NUL, surrogates) or deceive readers (Unicode TR 36 §2, bidirectional overrides).
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Co", "Cn"}
 _UNSEEN = {"Cf", "Zs", "Zl", "Zp"}  # of nothing else a name cannot be; within a word they have their place
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _BIDI = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SHORTEST_PASSWORD, _LONGEST_PASSWORD = 8, 128  # characters, NIST SP 800-63B-4 §3.1.1.2
 
@@ -265,7 +266,8 @@ SessionPath = Annotated[UUID, _path_id(ids.SESSION), *_shown_id(ids.SESSION)]
 
 
 def _spelled(value: Any) -> Any:
-    if not isinstance(value, str):
+    """As RFC 3339 has it: pydantic takes seconds since 1970 too."""
+    if not isinstance(value, str) or not _DATE.match(value):
         raise _refuse("invalid_instant")
     return value
 

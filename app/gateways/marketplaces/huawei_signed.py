@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")
 _NONCE = re.compile(r"[0-9A-Za-z_-]{8,128}")  # the pages show 64 hexadecimal digits, and 16 letters
-_TIMESTAMP = re.compile(r"1[0-9]{9}(?:[0-9]{3})?")  # "in seconds", but every example is in milliseconds
-_ENDS_LIKE_A_TIMESTAMP = re.compile(r"1[0-9]{2}\Z")
+_TIMESTAMP = re.compile(r"[12][0-9]{9}(?:[0-9]{3})?")  # "in seconds", but every example is in milliseconds
+_ENDS_LIKE_A_TIMESTAMP = re.compile(r"[12][0-9]{2}\Z")
 
 
 @dataclass(frozen=True, slots=True)
