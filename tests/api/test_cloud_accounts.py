@@ -1,5 +1,6 @@
 """Cloud accounts as their holder sees them: typed pairs that are proven or not, guesses, retries, lists and pages."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -300,3 +301,19 @@ async def test_only_who_is_logged_in_sees_or_adds_cloud_accounts(api: Api) -> No
         for url in (PATH, f"{PATH}/{cloud_account}"):
             assert (await api.client.get(url, headers=who.auth)).status_code == 401
         assert (await typed(api, who, instance=INSTANCE)).status_code == 401
+
+
+@pytest.mark.settings(**MARKETPLACES)
+async def test_the_buyers_number_stands_in_no_event_no_trail_and_no_message(api: Api) -> None:
+    holder, service = await api.register(), await client(api)
+    bound = await workspace(service, holder)
+    cloud_account = await alibaba_account(api, holder)
+    assert (await bind(api, holder, cloud_account, bound)).status_code == 200
+    assert (await alibaba(api, "expiredInstance", instanceId="122000001")).json() == {"success": "true"}
+
+    events = await feed(service)
+    assert {"cloud_account.activated", "cloud_account.frozen"} <= {one["type"] for one in events}
+    told = [json.dumps(one["data"]) for one in events]
+    told += [json.dumps(one) for one in (await get(api, holder, "/activity", limit=100))["items"]]
+    told += [json.dumps(dict(one.params)) for one in await api.deliver()]
+    assert not [one for one in told if "1234567890123456" in one]
