@@ -303,7 +303,7 @@ async def test_only_who_is_logged_in_sees_or_adds_cloud_accounts(api: Api) -> No
         assert (await typed(api, who, instance=INSTANCE)).status_code == 401
 
 
-@pytest.mark.settings(**MARKETPLACES)
+@unasked
 async def test_the_buyers_number_stands_in_no_event_no_trail_and_no_message(api: Api) -> None:
     holder, service = await api.register(), await client(api)
     bound = await workspace(service, holder)
