@@ -32,10 +32,11 @@ class OutboxRepository(Repository):
             .order_by(OutboxMessage.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte()  # is run once; a subquery may be run for each row, and then `limit` holds for each
         )
         claimed = await self._session.scalars(
             update(OutboxMessage)
-            .where(OutboxMessage.id.in_(due.scalar_subquery()))
+            .where(OutboxMessage.id.in_(select(due.c.id)))
             .values(due_at=leased_until, attempts=OutboxMessage.attempts + 1)
             .returning(OutboxMessage)
             .execution_options(synchronize_session=False)

@@ -141,10 +141,11 @@ class RealNameRepository(Repository):
             .order_by(Submission.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte()  # is run once; a subquery may be run for each row, and then `limit` holds for each
         )
         leased = await self._session.scalars(
             update(Submission)
-            .where(Submission.id.in_(due.scalar_subquery()))
+            .where(Submission.id.in_(select(due.c.id)))
             .values(due_at=until, attempts=Submission.attempts + 1, attempt_id=None)
             .returning(Submission)
             .execution_options(synchronize_session=False)

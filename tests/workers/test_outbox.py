@@ -166,6 +166,21 @@ async def test_a_worker_does_not_wait_for_what_another_is_taking(pg_api: Api) ->
     assert {letter.to for letter in gateway.attempts} == everybody - {mine.to}
 
 
+async def test_a_worker_takes_no_more_than_its_share_whatever_the_database_believes_of_the_table(pg_api: Api) -> None:
+    """Of a table that was nearly empty when it was last looked at, PostgreSQL thinks that each row is the only one."""
+    await write(pg_api)
+    async with pg_api.container.engine.begin() as connection:
+        await connection.execute(text("ANALYZE outbox_messages"))
+    for number in range(3):
+        await write(pg_api, to=f"holder{number}@example.com")
+
+    until = now() + timedelta(minutes=1)
+    async with pg_api.container.profile.uow() as uow:
+        taken = [len(await uow.outbox.claim([Channel.EMAIL], at=now(), leased_until=until, limit=2)) for _ in range(3)]
+
+    assert taken == [2, 2, 0]
+
+
 async def test_a_message_is_another_worker_s_only_when_the_lease_is_over(api: Api) -> None:
     await write(api)
     slow, second = SlowGateway(), Gateway()

@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from app.core.clock import now
 from app.gateways.real_name.base import Claim, Kind, Outcome, Provider, Verdict
 from app.models.real_name import ProviderCall
 from app.workers.real_name import Providers, RealNameWorker
@@ -302,3 +303,18 @@ async def test_the_answer_for_a_suspended_account_is_kept_for_when_it_is_restore
     assert (await gate(service, holder))["reason"] == "account_suspended"
     await set_status(service, holder, "active")
     assert (await gate(service, holder))["reason"] == "verified"
+
+
+async def test_a_worker_takes_no_more_than_its_share_whatever_the_database_believes_of_the_table(pg_api: Api) -> None:
+    """Of a table that was nearly empty when it was last looked at, PostgreSQL thinks that each row is the only one."""
+    await submitted(pg_api, await pg_api.register(), individual())
+    async with pg_api.container.engine.begin() as connection:
+        await connection.execute(text("ANALYZE real_name_submissions"))
+    for _ in range(2):
+        await submitted(pg_api, await pg_api.register(), individual())
+
+    at = now()
+    async with pg_api.container.profile.uow() as uow:
+        taken = [len(await uow.real_name.lease(at=at, until=at + TIMEOUT, limit=2)) for _ in range(3)]
+
+    assert taken == [2, 1, 0]
