@@ -259,7 +259,7 @@ async def test_requests_are_answered_while_receivers_keep_the_worker_waiting(
     began = time.monotonic()
     assert (await service.get("/events")).status_code == 200
     await api.register()
-    assert time.monotonic() - began < 8  # they keep it waiting for 15
+    assert time.monotonic() - began < 3
     assert not sending.done()
 
     gate.opened.set()
