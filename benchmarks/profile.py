@@ -1,0 +1,56 @@
+"""Where the time of an operation goes: py-spy looks at the service's processes while they are under load."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.load import Load
+from benchmarks.operations import Operation
+from benchmarks.world import World
+
+_RATE = 250  # looks a second
+_SHOWN = 45  # lines of each list
+
+
+def profile(world: World, operation: Operation, *, connections: int, seconds: int) -> str:
+    """The functions that were running, and those that were on the stack, by their share of the looks that found work."""
+    contender = next(iter(operation.contenders.values()))
+    server = world.servers[contender.server]
+    count = operation.requests if contender.rate is None else contender.rate * seconds * 3
+    requests, once = contender.make(world, count), contender.rate is not None
+    load = Load(requests, world.folder, port=server.port, connections=connections, seconds=seconds + 2, once=once)
+    stacks = _record(server.pid, world.folder / "stacks", seconds)
+    seen = load.outcome()
+    return f"{operation.name}, c={connections}: {seen.requests / seen.seconds:.0f}/s\n{_told(stacks)}"
+
+
+def _record(pid: int, path: Path, seconds: int) -> Counter[tuple[str, ...]]:
+    """How often each stack was seen, the outermost function first."""
+    spy = Path(sys.executable).with_name("py-spy")
+    subprocess.run(
+        [spy, "record", "--subprocesses", "--pid", str(pid), "--format", "raw", "--rate", str(_RATE), "--output", path]
+        + ["--duration", str(seconds), "--nolineno"],
+        check=True,
+        capture_output=True,
+    )
+    stacks: Counter[tuple[str, ...]] = Counter()
+    for line in path.read_text().splitlines():
+        frames, _, count = line.rpartition(" ")
+        stacks[tuple(frames.split(";"))] += int(count)
+    return stacks
+
+
+def _told(stacks: Counter[tuple[str, ...]]) -> str:
+    own: Counter[str] = Counter()
+    under: Counter[str] = Counter()
+    for frames, count in stacks.items():
+        own[frames[-1]] += count
+        for frame in set(frames):
+            under[frame] += count
+    everything = sum(stacks.values())
+
+    def listed(found: Counter[str]) -> str:
+        return "\n".join(f"{count / everything:6.1%}  {name}" for name, count in found.most_common(_SHOWN))
+
+    return f"running:\n{listed(own)}\n\non the stack:\n{listed(under)}"
