@@ -10,7 +10,10 @@ from benchmarks.operations import Operation
 from benchmarks.world import World
 
 _RATE = 250  # looks a second
-_SHOWN = 45  # lines of each list
+_SHOWN = 30  # lines of the first list
+_SHOWN_UNDER = 110  # and of the second
+_WAITING = ("Condition.wait (", "_worker (concurrent/")  # threads that are given work now and then
+_ENTRY = "RequestResponseCycle.run_asgi"  # uvicorn's call of the application: what is above it is the same for all
 
 
 def profile(world: World, operation: Operation, *, connections: int, seconds: int) -> str:
@@ -37,20 +40,23 @@ def _record(pid: int, path: Path, seconds: int) -> Counter[tuple[str, ...]]:
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in path.read_text().splitlines():
         frames, _, count = line.rpartition(" ")
-        stacks[tuple(frames.split(";"))] += int(count)
+        stack = tuple(frame for frame in frames.split(";") if not frame.startswith("process "))
+        if stack and not stack[-1].startswith(_WAITING):
+            stacks[stack] += int(count)
     return stacks
 
 
 def _told(stacks: Counter[tuple[str, ...]]) -> str:
     own: Counter[str] = Counter()
     under: Counter[str] = Counter()
+    everything = sum(stacks.values())
     for frames, count in stacks.items():
         own[frames[-1]] += count
-        for frame in set(frames):
+        entry = next((at for at, frame in enumerate(frames) if frame.startswith(_ENTRY)), 0)
+        for frame in set(frames[entry:]):
             under[frame] += count
-    everything = sum(stacks.values())
 
-    def listed(found: Counter[str]) -> str:
-        return "\n".join(f"{count / everything:6.1%}  {name}" for name, count in found.most_common(_SHOWN))
+    def listed(found: Counter[str], lines: int) -> str:
+        return "\n".join(f"{count / everything:6.1%}  {name}" for name, count in found.most_common(lines))
 
-    return f"running:\n{listed(own)}\n\non the stack:\n{listed(under)}"
+    return f"running:\n{listed(own, _SHOWN)}\n\non the stack:\n{listed(under, _SHOWN_UNDER)}"
