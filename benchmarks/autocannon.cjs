@@ -26,6 +26,7 @@ autocannon(
   {
     url: `http://127.0.0.1:${port}`,
     connections: Number(connections),
+    timeout: 60,
     requests: [{ setupRequest }],
     ...(once ? { amount: requests.length } : { duration: Number(seconds) }),
   },

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.load import Load
-from benchmarks.operations import Operation
+from benchmarks.operations import OPERATIONS
 from benchmarks.world import World
 
 _RATE = 250  # looks a second
@@ -16,16 +16,17 @@ _WAITING = ("Condition.wait (", "_worker (concurrent/")  # threads that are give
 _ENTRY = "RequestResponseCycle.run_asgi"  # uvicorn's call of the application: what is above it is the same for all
 
 
-def profile(world: World, operation: Operation, *, connections: int, seconds: int) -> str:
+def profile(world: World, name: str, *, connections: int, seconds: int) -> str:
     """The functions that were running, and those that were on the stack, by their share of the looks that found work."""
-    contender = next(iter(operation.contenders.values()))
+    operation = OPERATIONS[name]
+    contender = operation.contenders["service"]
     server = world.servers[contender.server]
     count = operation.requests if contender.rate is None else contender.rate * seconds * 3
     requests, once = contender.make(world, count), contender.rate is not None
     load = Load(requests, world.folder, port=server.port, connections=connections, seconds=seconds + 2, once=once)
     stacks = _record(server.pid, world.folder / "stacks", seconds)
     seen = load.outcome()
-    return f"{operation.name}, c={connections}: {seen.requests / seen.seconds:.0f}/s\n{_told(stacks)}"
+    return f"{name}, c={connections}: {seen.requests / seen.seconds:.0f}/s\n{_told(stacks)}"
 
 
 def _record(pid: int, path: Path, seconds: int) -> Counter[tuple[str, ...]]:

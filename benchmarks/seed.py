@@ -89,7 +89,7 @@ class Seed:
     def _account(self, number: int, account: UUID) -> Row:
         name, born = f"holder{number}", self._born(number)
         return (
-            *(account, name, name, f"{name}@example.com", f"{name}@example.com", phone(number)),
+            *(account, name, name, email(number), email(number), phone(number)),
             *(self.hashes[number % len(self.hashes)], False, born, 1, "active", "verified" if number % 2 else "none"),
             *(False, "Asia/Shanghai", 1, born, born, f"Northwind Trading {number} Ltd.", "I", "CN-ZJ"),
             *("Watches over everything that sails, flies or rolls.", "Li Lei", "en"),
@@ -117,14 +117,12 @@ class Seed:
         code = ids.new()
         secrets = digest(code.bytes), digest(code.hex)
         ends = sent + timedelta(minutes=10), sent + timedelta(minutes=30), sent + timedelta(minutes=1)
-        target = f"holder{number}@example.com"
-        return code, "login", "open", secrets[0], account, "email", target, secrets[1], sent, *ends, 1, 1, 1, sent
+        return code, "login", "open", secrets[0], account, "email", email(number), secrets[1], sent, *ends, 1, 1, 1, sent
 
     def _sent_message(self, number: int, _: UUID) -> Row:
         sent = self.at - timedelta(days=self.chance.randrange(30))
         params = json.dumps({"target": "h***@example.com", "minutes": "10"})
-        to = f"holder{number}@example.com"
-        return ids.new(), "email", to, "login_code", "en", params, "sent", 1, sent, sent, sent
+        return ids.new(), "email", email(number), "login_code", "en", params, "sent", 1, sent, sent, sent
 
     def _cloud_account(self, number: int, account: UUID, cloud_account: UUID) -> Row | None:
         if not _settles_by_cloud(number):
@@ -170,6 +168,10 @@ class Seed:
 
 def workspace(number: int) -> str:
     return f"wksp_{number}"
+
+
+def email(number: int) -> str:
+    return f"holder{number}@example.com"
 
 
 def phone(number: int) -> str | None:

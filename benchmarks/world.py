@@ -123,11 +123,14 @@ def _environment(database: str, smtp: int) -> dict[str, str]:
 
 
 def _floor_environment(made: World) -> dict[str, str]:
+    settings = _settings(made.environment)
+    hashing = settings.argon2_memory_kib, settings.argon2_time, settings.argon2_parallelism
     return {
+        "FLOOR_ARGON2": ",".join(map(str, hashing)),
         "FLOOR_DATABASE_URL": made.database,
         "FLOOR_KEY": json.dumps(made.tokens.jwks()[0]),
-        "FLOOR_ISSUER": made.environment["GUANCE_ISSUER"],
-        "FLOOR_AUDIENCE": "guance",
+        "FLOOR_ISSUER": settings.issuer,
+        "FLOOR_AUDIENCE": settings.audience,
     }
 
 
