@@ -54,7 +54,7 @@ class Tree:
         told = [f"{name}={value}" for name, value in environment.items()]
         inside = ["env", "-i", *told, "sh", "-c", f'cd {workdir} && exec "$@"', "sh", *words]
         folder, place = mount or ("", "")
-        enter = ["sh", "-c", _ENTER, "sh", self.folder, "ro" if read_only else "rw", folder, place]
+        enter: list[str | Path] = ["sh", "-c", _ENTER, "sh", self.folder, "ro" if read_only else "rw", folder, place]
         return subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", *enter, *privileges, *inside],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -84,7 +84,7 @@ class Builder:
         """Debian, from the mirror that this machine has."""
         tree = Tree(self.work / "base")
         with (self.work / "debootstrap.log").open("wb") as log:
-            command = ["debootstrap", "--variant=minbase", _SUITE, tree.folder, _mirror()]
+            command: list[str | Path] = ["debootstrap", "--variant=minbase", _SUITE, tree.folder, _mirror()]
             subprocess.run(command, check=True, stdout=log, stderr=log)
         return tree
 
