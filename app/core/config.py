@@ -78,6 +78,8 @@ class Settings(BaseSettings, Limits):
     cors_origins: list[str] = []
     forwarded_allow_ips: str = "127.0.0.1"
     metrics_port: PositiveInt | None = None
+    max_requests: PositiveInt = 500
+    receive_seconds: PositiveInt = 10
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     argon2_memory_kib: Annotated[int, Field(ge=8)] = 19_456
