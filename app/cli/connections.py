@@ -1,6 +1,6 @@
 """Connections with bounds: what uvicorn leaves open before a request is known to the application."""
 
-from asyncio import BaseTransport, TimerHandle, Transport
+from asyncio import TimerHandle, Transport
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,8 +27,7 @@ class Bounded(HttpToolsProtocol):
         self._head = 0  # bytes of the one whose are not yet
         self._in_body = False
 
-    def connection_made(self, transport: BaseTransport) -> None:
-        assert isinstance(transport, Transport)  # noqa: S101 - what a server is given
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
         self._wait()
 
