@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import problem
 from app.core import ids
 from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal
-from app.core.telemetry import REQUESTS
+from app.core.telemetry import count_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
@@ -142,5 +142,5 @@ def _trace_id(headers: Headers) -> str:
 def _report(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     """The route's template, never the path: a path may hold a username."""
     route = getattr(scope.get("route"), "path", "unmatched")
-    REQUESTS.labels(scope["method"], route, status).inc()
+    count_request(scope["method"], route, status, seconds)
     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
