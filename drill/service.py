@@ -116,7 +116,7 @@ class Service:
 def next_version(folder: Path, head: str) -> Path:
     """A copy of this code with one migration more, which adds a column, a table and an index."""
     for name in ("app", "migrations"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "alembic.ini", folder)
     (folder / "migrations" / "versions" / "2027_01_01_drill.py").write_text(_NEXT_MIGRATION.format(head=head))
     return folder

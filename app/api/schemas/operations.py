@@ -23,7 +23,9 @@ class ReadyOut(Out):
     )
 
     ready: Literal[True] = Field(description="Requests can be served; otherwise the answer is a problem.")
-    checks: dict[str, bool] = Field(description="database, schema (at the code's revision), signing_key and data_key.")
+    checks: dict[str, bool] = Field(
+        description="database, schema (at the code's revision, or one to come), signing_key and data_key."
+    )
 
 
 class KeyOut(Out):
