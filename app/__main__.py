@@ -1,25 +1,27 @@
 """The command line: `python -m app …`."""
 
+# isort: off
+from app.cli import counting  # noqa: F401 - before anything makes a metric
+
+# isort: on
 import asyncio
 import json
 import signal
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from app.api.wiring import Container
+from app.cli import serving
 from app.cli.clients import clients
 from app.cli.common import migrate_own, run, settings_of_process, told
 from app.cli.keys import keys
 from app.core import migrations, telemetry
 from app.core.config import Settings
 from app.core.errors import NotReady
-from app.main import create_app, documents
+from app.main import documents
 
 app = typer.Typer(
     add_completion=False,
@@ -34,45 +36,21 @@ _DOCUMENTS = Path(__file__).parent.parent / "openapi"
 
 
 @app.command()
-def serve(host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes behind the one port, about one a core.")] = 1,
+) -> None:
     """Serve the API (and, unless GUANCE_WORKER_IN_SERVER=false, deliver messages)."""
     settings = settings_of_process()
     migrate_own(settings)
-    if not settings.is_development:
-        _require_keys(settings)
-        if settings.metrics_port:
-            telemetry.serve(settings.metrics_port)
     if settings.is_development:
         typer.echo(
             f"API docs       http://{host}:{port}/docs\nMessages sent  http://{host}:{port}/dev/messages", err=True
         )
-    application = create_app(settings)
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=True,
-        forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_graceful_shutdown=20,
-    )
-    _Server(config, before_exit=application.state.container.events.stop).run()
-
-
-class _Server(uvicorn.Server):
-    """Ends what waits for events, which would keep the process for as long as it waits."""
-
-    def __init__(self, config: uvicorn.Config, *, before_exit: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._before_exit = before_exit
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._before_exit()
-        super().handle_exit(sig, frame)
+    else:
+        _require_keys(settings)
+    raise typer.Exit(serving.serve(settings, host=host, port=port, workers=workers))
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Who calls, and what a handler is given. `wiring` builds the services behind these."""
+"""Who calls, and what a handler is given. `wiring` builds the services behind these.
+
+All of them are coroutines, though some wait for nothing: FastAPI would run a plain function in a thread.
+"""
 
 import re
 from typing import Annotated
@@ -85,56 +88,60 @@ async def count_request(request: Request) -> None:
         await container_of(request).limiting.count(ip=origin_of(request).ip)
 
 
+async def _origin(request: Request) -> OriginOf:
+    return origin_of(request)
+
+
 Caller = Annotated[CallerOf, Depends(holder)]
-Origin = Annotated[OriginOf, Depends(origin_of)]
+Origin = Annotated[OriginOf, Depends(_origin)]
 Anonymous = Depends(count_request)  # for a route that needs no login: so many calls an address and minute
 
 
-def _accounts(request: Request) -> AccountService:
+async def _accounts(request: Request) -> AccountService:
     return container_of(request).accounts
 
 
-def _activity(request: Request) -> ActivityService:
+async def _activity(request: Request) -> ActivityService:
     return container_of(request).activity
 
 
-def _claims(request: Request) -> ClaimService:
+async def _claims(request: Request) -> ClaimService:
     return container_of(request).claims
 
 
-def _cloud_accounts(request: Request) -> CloudAccountService:
+async def _cloud_accounts(request: Request) -> CloudAccountService:
     return container_of(request).cloud_accounts
 
 
-def _closing(request: Request) -> ClosingService:
+async def _closing(request: Request) -> ClosingService:
     return container_of(request).closing
 
 
-def _credentials(request: Request) -> CredentialService:
+async def _credentials(request: Request) -> CredentialService:
     return container_of(request).credentials
 
 
-def _password(request: Request) -> PasswordService:
+async def _password(request: Request) -> PasswordService:
     return container_of(request).password
 
 
-def _profile(request: Request) -> ProfileService:
+async def _profile(request: Request) -> ProfileService:
     return container_of(request).profile
 
 
-def _real_names(request: Request) -> RealNameService:
+async def _real_names(request: Request) -> RealNameService:
     return container_of(request).real_name
 
 
-def _reversals(request: Request) -> ReversalService:
+async def _reversals(request: Request) -> ReversalService:
     return container_of(request).reversals
 
 
-def _sessions(request: Request) -> SessionService:
+async def _sessions(request: Request) -> SessionService:
     return container_of(request).sessions
 
 
-def _settlements(request: Request) -> SettlementService:
+async def _settlements(request: Request) -> SettlementService:
     return container_of(request).settlement
 
 
@@ -200,11 +207,11 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=120, description="`next_cursor` of the page before.", examples=[None])]
 
 
-def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
+async def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
     return Pager(request, caller.account_id, limit, cursor)
 
 
-def _name_page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> NamePager:
+async def _name_page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> NamePager:
     return NamePager(request, caller.account_id, limit, cursor)
 
 
@@ -212,7 +219,7 @@ Page = Annotated[Pager, Depends(_page)]
 NamePage = Annotated[NamePager, Depends(_name_page)]
 
 
-def _versions(
+async def _versions(
     if_match: Annotated[
         str | None,
         Header(max_length=1000, description="The `ETag` that was edited (RFC 9110 §13.1.1).", examples=['"1"']),

@@ -1,12 +1,16 @@
 """Prometheus metrics of this process; `docs/operations.md` says what to watch."""
 
+import os
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
+    CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
     generate_latest,
+    multiprocess,
     start_http_server,
 )
 
@@ -42,9 +46,28 @@ REQUESTS = Counter("guance_http_requests_total", "Requests by route and status",
 
 def exposition() -> tuple[bytes, str]:
     """The metrics in Prometheus' text form, and its content type."""
-    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    return generate_latest(_registry()), CONTENT_TYPE_LATEST
 
 
 def serve(port: int) -> None:
     """Show them on a port of their own, apart from the public one."""
-    start_http_server(port)
+    start_http_server(port, registry=_registry())
+
+
+def forget(pid: int) -> None:
+    """The process has ended: its gauges count no more. What its counters counted stays."""
+    if _several():
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _registry() -> CollectorRegistry:
+    if not _several():
+        return REGISTRY
+    together = CollectorRegistry()
+    multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return together
+
+
+def _several() -> bool:
+    """Whether several processes count together; prometheus_client decides it by this variable when it is imported."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
