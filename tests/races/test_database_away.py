@@ -148,7 +148,13 @@ async def test_without_its_database_it_is_alive_but_not_ready(proxied: tuple[Pro
     assert alive.status_code == 200
     assert ready.status_code == 503
     assert ready.headers["retry-after"]
-    assert ready.json()["checks"] == {"database": False, "schema": False, "signing_key": True, "data_key": True}
+    assert ready.json()["checks"] == {
+        "database": False,
+        "schema": False,
+        "clock": False,
+        "signing_key": True,
+        "data_key": True,
+    }
     proxy.restore()
     assert (await api.client.get("/readyz")).status_code == 200
 
