@@ -1,5 +1,6 @@
 """Logging in and out, and keeping a session going."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -63,6 +64,7 @@ class SessionService:
         throttling: Throttling,
         hasher: PasswordHasher,
         grace: timedelta,
+        failure_takes: float,
     ) -> None:
         self.uow = uow
         self.access = access
@@ -71,13 +73,26 @@ class SessionService:
         self.throttling = throttling
         self.hasher = hasher
         self._grace = grace
+        self._failure_takes = failure_takes  # seconds
 
     async def request_code(self, *, identifier: str, origin: Origin) -> Sent:
         """Send a login code to whom the identifier names; the same answer when it names nobody."""
         return await self.codes.ask(identifier=identifier, purpose=Purpose.LOGIN, template="login_code", origin=origin)
 
     async def log_in_by_password(self, *, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
-        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy."""
+        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy.
+
+        A refusal takes a least time: hashes of other services take longer or shorter than ours, and an account with one
+        could be told by it (ASVS 5.0 6.3.8).
+        """
+        began = _seconds()
+        try:
+            return await self._log_in_by_password(identifier, password, delivery, origin)
+        except InvalidCredentials:
+            await asyncio.sleep(began + self._failure_takes - _seconds())
+            raise
+
+    async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
         right = await self.hasher.verify(password, attempt.password_hash)
         if attempt.account is None or not right:
@@ -240,6 +255,10 @@ class SessionService:
     def _is_fresh(self, session: Session) -> bool:
         """Whether the answer to the exchange may have got lost on its way."""
         return session.rotated_at is not None and now() <= session.rotated_at + self._grace
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _may_refresh(session: Session, account: Account) -> bool:
