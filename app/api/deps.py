@@ -1,11 +1,14 @@
-"""Who calls, and what a handler is given. `wiring` builds the services behind these."""
+"""Who calls, and what a handler is given. `wiring` builds the services behind these.
+
+All of them are coroutines, though some wait for nothing: FastAPI would run a plain function in a thread.
+"""
 
 import re
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from app.api.schemas.sessions import SessionOut
 from app.api.wiring import Container
@@ -37,8 +40,6 @@ from app.services.settlement import SettlementService
 
 REFRESH_COOKIE = "guance_refresh"
 REFRESH_PATH = "/v1/sessions/refresh"
-
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Access token of `POST /v1/sessions`.")
 
 
 def container_of(request: Request) -> Container:
@@ -74,8 +75,14 @@ async def caller_of(request: Request) -> CallerOf:
     return CallerOf(claims.account_id, claims.session_id, claims.auth_time, origin_of(request))
 
 
-async def holder(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> CallerOf:
-    return await caller_of(request)
+class _Holder(HTTPBearer):
+    """What the document says of the token, and who it is, in one dependency."""
+
+    async def __call__(self, request: Request) -> CallerOf:  # type: ignore[override]
+        return await caller_of(request)
+
+
+holder = _Holder(scheme_name="HTTPBearer", bearerFormat="JWT", description="Access token of `POST /v1/sessions`.")
 
 
 async def count_request(request: Request) -> None:
@@ -85,56 +92,60 @@ async def count_request(request: Request) -> None:
         await container_of(request).limiting.count(ip=origin_of(request).ip)
 
 
+async def _origin(request: Request) -> OriginOf:
+    return origin_of(request)
+
+
 Caller = Annotated[CallerOf, Depends(holder)]
-Origin = Annotated[OriginOf, Depends(origin_of)]
+Origin = Annotated[OriginOf, Depends(_origin)]
 Anonymous = Depends(count_request)  # for a route that needs no login: so many calls an address and minute
 
 
-def _accounts(request: Request) -> AccountService:
+async def _accounts(request: Request) -> AccountService:
     return container_of(request).accounts
 
 
-def _activity(request: Request) -> ActivityService:
+async def _activity(request: Request) -> ActivityService:
     return container_of(request).activity
 
 
-def _claims(request: Request) -> ClaimService:
+async def _claims(request: Request) -> ClaimService:
     return container_of(request).claims
 
 
-def _cloud_accounts(request: Request) -> CloudAccountService:
+async def _cloud_accounts(request: Request) -> CloudAccountService:
     return container_of(request).cloud_accounts
 
 
-def _closing(request: Request) -> ClosingService:
+async def _closing(request: Request) -> ClosingService:
     return container_of(request).closing
 
 
-def _credentials(request: Request) -> CredentialService:
+async def _credentials(request: Request) -> CredentialService:
     return container_of(request).credentials
 
 
-def _password(request: Request) -> PasswordService:
+async def _password(request: Request) -> PasswordService:
     return container_of(request).password
 
 
-def _profile(request: Request) -> ProfileService:
+async def _profile(request: Request) -> ProfileService:
     return container_of(request).profile
 
 
-def _real_names(request: Request) -> RealNameService:
+async def _real_names(request: Request) -> RealNameService:
     return container_of(request).real_name
 
 
-def _reversals(request: Request) -> ReversalService:
+async def _reversals(request: Request) -> ReversalService:
     return container_of(request).reversals
 
 
-def _sessions(request: Request) -> SessionService:
+async def _sessions(request: Request) -> SessionService:
     return container_of(request).sessions
 
 
-def _settlements(request: Request) -> SettlementService:
+async def _settlements(request: Request) -> SettlementService:
     return container_of(request).settlement
 
 
@@ -200,11 +211,11 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=120, description="`next_cursor` of the page before.", examples=[None])]
 
 
-def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
+async def _page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Pager:
     return Pager(request, caller.account_id, limit, cursor)
 
 
-def _name_page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> NamePager:
+async def _name_page(request: Request, caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> NamePager:
     return NamePager(request, caller.account_id, limit, cursor)
 
 
@@ -212,7 +223,7 @@ Page = Annotated[Pager, Depends(_page)]
 NamePage = Annotated[NamePager, Depends(_name_page)]
 
 
-def _versions(
+async def _versions(
     if_match: Annotated[
         str | None,
         Header(max_length=1000, description="The `ETag` that was edited (RFC 9110 §13.1.1).", examples=['"1"']),

@@ -8,27 +8,27 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem
 from app.core import ids
 from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal
-from app.core.telemetry import REQUESTS
+from app.core.telemetry import count_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
-_SECURITY = {  # OWASP Secure Headers Project; an API is never framed, sniffed or scripted
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_CSP = "default-src 'none'; frame-ancestors 'none'"
+_SECURITY = (  # OWASP Secure Headers Project; an API is never framed, sniffed or scripted
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_CSP = b"default-src 'none'; frame-ancestors 'none'"
 _CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry inline scripts
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "worker-src blob:; frame-ancestors 'none'"
+    b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"worker-src blob:; frame-ancestors 'none'"
 )
 
 _ALWAYS_ANSWERED = ("/livez", "/readyz")  # however busy: a server that only has much to do is not to be restarted
@@ -90,13 +90,14 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            for name, value in _SECURITY.items():
-                headers[name] = value
-            is_page = headers.get("content-type", "").startswith("text/html")
-            headers.setdefault("Content-Security-Policy", _CSP_OF_DOCS if is_page else _CSP)
-            headers.setdefault("Cache-Control", "no-store")
+            raw = message["headers"] = list(message["headers"])
+            given = {name.lower(): value for name, value in raw}
+            is_page = given.get(b"content-type", b"").startswith(b"text/html")
+            raw += [(b"x-request-id", self._request_id.encode()), *_SECURITY]
+            if b"content-security-policy" not in given:
+                raw.append((b"content-security-policy", _CSP_OF_DOCS if is_page else _CSP))
+            if b"cache-control" not in given:
+                raw.append((b"cache-control", b"no-store"))
         await self._send(message)
 
 
@@ -141,5 +142,5 @@ def _trace_id(headers: Headers) -> str:
 def _report(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     """The route's template, never the path: a path may hold a username."""
     route = getattr(scope.get("route"), "path", "unmatched")
-    REQUESTS.labels(scope["method"], route, status).inc()
+    count_request(scope["method"], route, status, seconds)
     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

@@ -96,51 +96,51 @@ async def _page(request: Request, limit: Limit = 20, cursor: Cursor = None) -> P
 ServicePage = Annotated[Pager, Depends(_page)]
 
 
-def _audit(request: Request) -> ActivityService:
+async def _audit(request: Request) -> ActivityService:
     return container_of(request).activity
 
 
-def _clients(request: Request) -> ClientService:
+async def _clients(request: Request) -> ClientService:
     return container_of(request).clients
 
 
-def _directory(request: Request) -> DirectoryService:
+async def _directory(request: Request) -> DirectoryService:
     return container_of(request).directory
 
 
-def _events(request: Request) -> Events:
+async def _events(request: Request) -> Events:
     return container_of(request).events
 
 
-def _invoices(request: Request) -> InvoicingGate:
+async def _invoices(request: Request) -> InvoicingGate:
     return container_of(request).invoicing
 
 
-def _notices(request: Request) -> MarketplaceService:
+async def _notices(request: Request) -> MarketplaceService:
     return container_of(request).marketplace
 
 
-def _paid_by(request: Request) -> SettlementService:
+async def _paid_by(request: Request) -> SettlementService:
     return container_of(request).settlement
 
 
-def _reviews(request: Request) -> RealNameReviews:
+async def _reviews(request: Request) -> RealNameReviews:
     return container_of(request).reviews
 
 
-def _staff_acts(request: Request) -> StaffService:
+async def _staff_acts(request: Request) -> StaffService:
     return container_of(request).staff
 
 
-def _tickets(request: Request) -> TicketService:
+async def _tickets(request: Request) -> TicketService:
     return container_of(request).tickets
 
 
-def _webhooks(request: Request) -> WebhookService:
+async def _webhooks(request: Request) -> WebhookService:
     return container_of(request).webhooks
 
 
-def _workspaces(request: Request) -> WorkspaceService:
+async def _workspaces(request: Request) -> WorkspaceService:
     return container_of(request).workspaces
 
 

@@ -1,5 +1,6 @@
 """`python -m app serve`: one process, or several behind one socket."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
             telemetry.serve(metrics_port)
         return Server(config, before_exit=events.stop).serve_all()
     listening = config.bind_socket()
+    telemetry.forget(os.getpid())  # what it did so far, it did for all
 
     def work(pulse: Pulse) -> None:
         sys.exit(Server(config, before_exit=events.stop, pulse=pulse).serve_all([listening]))

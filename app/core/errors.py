@@ -409,6 +409,7 @@ class TooMany(AppError):
 
     def __init__(self, *, retry_after: int, limit: int = 1, window: int = 60, policy: str = "default") -> None:
         super().__init__(retry_after=retry_after)
+        self.policy = policy
         self.headers["Retry-After"] = str(retry_after)
         self.headers["RateLimit-Policy"] = f'"{policy}";q={limit};w={window}'
         self.headers["RateLimit"] = f'"{policy}";r=0;t={retry_after}'

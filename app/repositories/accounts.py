@@ -15,7 +15,7 @@ from app.core.errors import EmailTaken, PhoneTaken, SessionEnded
 from app.models.accounts import Account, Status
 from app.models.credentials import Credential
 from app.models.sessions import Session
-from app.repositories.base import Repository, held, lives
+from app.repositories.base import LIVES, Repository, held, of
 
 _BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
 _PROFILE = (
@@ -32,6 +32,8 @@ _PROFILE = (
     Account.profile_version,
     Account.updated_at,
 )
+_READ_PROFILE = select(*_PROFILE).join(Session, LIVES)
+_THROUGH_SESSION = select(Account).join(Session, LIVES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class AccountRepository(Repository):
         """
         if hold:
             await self.hold(caller.account_id)
-        account = await self._session.scalar(select(Account).join(Session, lives(caller)))
+        account = await self._session.scalar(_THROUGH_SESSION, of(caller))
         if account is None:
             raise SessionEnded
         return account
@@ -72,7 +74,7 @@ class AccountRepository(Repository):
 
     async def profile(self, caller: Caller) -> Any:
         """The profile, if the session lives; raises SessionEnded. The hottest read: columns, no entity."""
-        row = (await self._session.execute(select(*_PROFILE).join(Session, lives(caller)))).one_or_none()
+        row = (await self._session.execute(_READ_PROFILE, of(caller))).one_or_none()
         if row is None:
             raise SessionEnded
         return row

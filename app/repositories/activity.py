@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.core.callers import Caller
 from app.core.errors import SessionEnded
 from app.models.activity import Activity
-from app.repositories.base import Repository, after, through_session
+from app.repositories.base import Repository, after, of, through_session
 
 _COLUMNS = Activity.__table__.columns
 
@@ -30,7 +30,7 @@ class ActivityRepository(Repository):
             .order_by(Activity.id.desc())
             .limit(limit)
         )
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         return sorted((row for row in rows if row.id), key=lambda row: row.id, reverse=True)

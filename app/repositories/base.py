@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, GenerativeSelect, and_, select, true
+from sqlalchemy import ColumnElement, GenerativeSelect, and_, any_, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,12 +21,12 @@ S = TypeVar("S", bound=GenerativeSelect)
 class Repository:
     """SQL and nothing but SQL. Never commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, dialect: str) -> None:
         self._session = session
+        self._dialect = dialect
 
     def _insert(self, model: type[DeclarativeBase]) -> "postgresql.Insert | sqlite.Insert":
-        dialect = self._session.get_bind().dialect.name
-        return postgresql.insert(model) if dialect == "postgresql" else sqlite.insert(model)
+        return postgresql.insert(model) if self._dialect == "postgresql" else sqlite.insert(model)
 
     async def _changed(self, statement: Any) -> int:
         """Run an UPDATE or DELETE; how many rows it touched."""
@@ -35,16 +35,21 @@ class Repository:
         return result.rowcount
 
 
-def lives(caller: Caller) -> ColumnElement[bool]:
-    """The caller's session, joined with its account, is one that may act. The one place of this rule."""
-    return and_(
-        Session.id == caller.session_id,
-        Session.account_id == caller.account_id,
-        Session.ended_at.is_(None),
-        Session.expires_at > now(),
-        Account.id == Session.account_id,
-        Account.status == Status.ACTIVE,
-    )
+# The caller's session, joined with its account, is one that may act. The one place of this rule.
+# A statement with it is built once, and run with `of(caller)`.
+LIVES = and_(
+    Session.id == bindparam("caller_session"),
+    Session.account_id == bindparam("caller_account"),
+    Session.ended_at.is_(None),
+    Session.expires_at > bindparam("caller_now"),
+    Account.id == Session.account_id,
+    Account.status == Status.ACTIVE,
+)
+
+
+def of(caller: Caller) -> dict[str, Any]:
+    """The values of LIVES."""
+    return {"caller_session": caller.session_id, "caller_account": caller.account_id, "caller_now": now()}
 
 
 def held(statement: S) -> S:
@@ -52,29 +57,42 @@ def held(statement: S) -> S:
     return statement.with_for_update(of=Account, key_share=True)
 
 
-def through_session(caller: Caller, listing: Any) -> Any:
+def through_session(listing: Any) -> Any:
     """`listing`, behind the caller's session: no row means that the session ended, one empty row an empty list."""
     page = listing.subquery()
-    alive = select(Session.id.label("alive")).join(Account, Account.id == Session.account_id).where(lives(caller))
+    alive = select(Session.id.label("alive")).join(Account, Account.id == Session.account_id).where(LIVES)
     return select(page).select_from(alive.subquery().join(page, true(), isouter=True))
 
 
-def serves(service: Service) -> ColumnElement[bool]:
-    """The service's client, joined with the secret of its token, may act. The one place of this rule."""
-    return and_(
-        ServiceClient.id == service.client_id,
-        ServiceClient.disabled_at.is_(None),
-        ClientSecret.id == service.secret_id,
-        ClientSecret.client_id == ServiceClient.id,
-        ClientSecret.revoked_at.is_(None),
-    )
+# The service's client, joined with the secret of its token, may act. The one place of this rule; `by(service)` runs it.
+SERVES = and_(
+    ServiceClient.id == bindparam("client"),
+    ServiceClient.disabled_at.is_(None),
+    ClientSecret.id == bindparam("client_secret"),
+    ClientSecret.client_id == ServiceClient.id,
+    ClientSecret.revoked_at.is_(None),
+)
 
 
-def through_client(service: Service, listing: Any) -> Any:
+def by(service: Service) -> dict[str, Any]:
+    """The values of SERVES."""
+    return {"client": service.client_id, "client_secret": service.secret_id}
+
+
+def through_client(listing: Any) -> Any:
     """`listing`, behind the service's client: no row means that it may not act, one empty row an empty list."""
     page = listing.subquery()
-    alive = select(ServiceClient.id.label("alive")).join(ClientSecret, serves(service))
+    alive = select(ServiceClient.id.label("alive")).join(ClientSecret, SERVES)
     return select(page).select_from(alive.subquery().join(page, true(), isouter=True))
+
+
+def among(column: Any, name: str) -> dict[str, ColumnElement[bool]]:
+    """By dialect: the column is one of the values of the parameter, however many.
+
+    PostgreSQL takes them as one array, so that each number of values is the same statement, prepared once.
+    """
+    array = bindparam(name, type_=postgresql.ARRAY(column.type))
+    return {"postgresql": column == any_(array), "sqlite": column.in_(bindparam(name, expanding=True))}
 
 
 def after(column: Any, cursor: UUID | None) -> ColumnElement[bool]:

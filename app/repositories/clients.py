@@ -9,7 +9,9 @@ from sqlalchemy import select, update
 
 from app.core.callers import Service
 from app.models.clients import ClientSecret, ServiceClient
-from app.repositories.base import Repository, serves
+from app.repositories.base import SERVES, Repository, by
+
+_IS_LIVE = select(ServiceClient.id).join(ClientSecret, SERVES)
 
 
 class ClientRepository(Repository):
@@ -22,8 +24,7 @@ class ClientRepository(Repository):
 
     async def is_live(self, service: Service) -> bool:
         """For a call that loads nothing through its client."""
-        statement = select(ServiceClient.id).join(ClientSecret, serves(service))
-        return await self._session.scalar(statement) is not None
+        return await self._session.scalar(_IS_LIVE, by(service)) is not None
 
     async def use_secret(self, client_id: UUID, secret_hash: bytes, at: datetime) -> tuple[ServiceClient, UUID] | None:
         """The client that may act with the secret, and the secret's id; notes the use."""

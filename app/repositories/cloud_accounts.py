@@ -13,7 +13,7 @@ from app.core.errors import SessionEnded, TransactionConflict
 from app.models.cloud_accounts import CloudAccount, CloudAccountKey, CloudStatus
 from app.models.settlements import Settlement
 from app.models.workspaces import Workspace
-from app.repositories.base import Repository, after, through_session
+from app.repositories.base import Repository, after, of, through_session
 
 _INSTANCE = "instance:%"  # the one strong key that every subscription has
 
@@ -154,7 +154,7 @@ class CloudAccountRepository(Repository):
             .select_from(chosen)
             .outerjoin(bound, bound.c.cloud_account_id == chosen.c.id)
         )
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         found = [row for row in rows if row.id]

@@ -5,18 +5,35 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from app.core.callers import Caller
-from app.core.clock import now
 from app.core.errors import NotFound, SessionEnded
 from app.models.accounts import Account
 from app.models.credentials import OPEN, Credential, CredentialChange, State
 from app.models.sessions import Session
 from app.models.verification import Challenge
-from app.repositories.base import Repository, held, lives
+from app.repositories.base import LIVES, Repository, held, of
 
 Step = tuple[CredentialChange, Challenge]
+
+
+def _with_account(which: Any) -> Any:
+    return (
+        select(Account, CredentialChange, Challenge)
+        .join(Session, LIVES)
+        .outerjoin(CredentialChange, and_(CredentialChange.account_id == Account.id, which))
+        .outerjoin(Challenge, Challenge.id == CredentialChange.challenge_id)
+    )
+
+
+_OWN = _with_account(CredentialChange.id == bindparam("change_id"))
+_OPEN_ONES = _with_account(
+    and_(
+        CredentialChange.state.in_(OPEN),
+        or_(CredentialChange.state == State.WAITING, CredentialChange.expires_at > bindparam("caller_now")),
+    )
+)
 
 
 class CredentialChangeRepository(Repository):
@@ -33,8 +50,7 @@ class CredentialChangeRepository(Repository):
         """One of the caller's (`hold`: and the account); raises SessionEnded, and NotFound for anybody else's."""
         if hold:  # first: a statement that waits for a lock judges the session as it was before
             await self._session.execute(held(select(Account.id).where(Account.id == caller.account_id)))
-        mine = and_(CredentialChange.account_id == Account.id, CredentialChange.id == change_id)
-        row = (await self._session.execute(_with_account(caller, mine))).one_or_none()
+        row = (await self._session.execute(_OWN, {**of(caller), "change_id": change_id})).one_or_none()
         if row is None:
             raise SessionEnded
         if row[1] is None:
@@ -43,12 +59,7 @@ class CredentialChangeRepository(Repository):
 
     async def open_ones(self, caller: Caller) -> tuple[Account, list[Step]]:
         """The caller's account with its open changes, in one statement; raises SessionEnded."""
-        is_open = and_(
-            CredentialChange.account_id == Account.id,
-            CredentialChange.state.in_(OPEN),
-            or_(CredentialChange.state == State.WAITING, CredentialChange.expires_at > now()),
-        )
-        rows = (await self._session.execute(_with_account(caller, is_open))).all()
+        rows = (await self._session.execute(_OPEN_ONES, of(caller))).all()
         if not rows:
             raise SessionEnded
         steps = sorted(((row[1], row[2]) for row in rows if row[1]), key=lambda step: step[0].id)
@@ -152,12 +163,3 @@ class CredentialChangeRepository(Repository):
 
     async def get(self, change_id: UUID) -> CredentialChange | None:
         return await self._session.get(CredentialChange, change_id)
-
-
-def _with_account(caller: Caller, which: Any) -> Any:
-    return (
-        select(Account, CredentialChange, Challenge)
-        .join(Session, lives(caller))
-        .outerjoin(CredentialChange, which)
-        .outerjoin(Challenge, Challenge.id == CredentialChange.challenge_id)
-    )

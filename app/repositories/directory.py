@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import bindparam, select, update
 
 from app.core.callers import Service
 from app.core.contacts import Identifier, Kind
 from app.core.errors import ClientDisabled
 from app.models.accounts import Account, AccountReference
-from app.repositories.base import Repository, through_client
+from app.repositories.base import Repository, among, by, through_client
 
 _SHOWN = (
     Account.id,
@@ -30,17 +30,19 @@ _SHOWN = (
     Account.updated_at,
     Account.closed_at,
 )
-_BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
+_KEYS = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
+_BY_KIND = {kind: through_client(select(*_SHOWN).where(column == bindparam("key"))) for kind, column in _KEYS.items()}
+_BY_IDS = {dialect: through_client(select(*_SHOWN).where(which)) for dialect, which in among(Account.id, "ids").items()}
 
 
 class DirectoryRepository(Repository):
     async def by_ids(self, service: Service, ids: Collection[UUID]) -> list[Any]:
         """Those that exist; raises ClientDisabled."""
-        return await self._read(service, Account.id.in_(ids))
+        return await self._read(_BY_IDS[self._dialect], {**by(service), "ids": list(ids)})
 
     async def by_identifier(self, service: Service, identifier: Identifier) -> list[Any]:
         """One or none; raises ClientDisabled."""
-        return await self._read(service, _BY_KIND[identifier.kind] == identifier.key)
+        return await self._read(_BY_KIND[identifier.kind], {**by(service), "key": identifier.key})
 
     async def shown(self, account_id: UUID) -> Any:
         """One that exists, within a transaction of the caller's."""
@@ -55,8 +57,8 @@ class DirectoryRepository(Repository):
     async def set(self, account_id: UUID, values: Mapping[str, object]) -> None:
         await self._changed(update(Account).where(Account.id == account_id).values(**values))
 
-    async def _read(self, service: Service, which: ColumnElement[bool]) -> list[Any]:
-        rows = (await self._session.execute(through_client(service, select(*_SHOWN).where(which)))).all()
+    async def _read(self, statement: Any, values: Mapping[str, object]) -> list[Any]:
+        rows = (await self._session.execute(statement, values)).all()
         if not rows:
             raise ClientDisabled
         return [row for row in rows if row.id]

@@ -5,17 +5,37 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from app.core.callers import Caller, Service
 from app.core.errors import ClientDisabled, SessionEnded
 from app.models.accounts import Account
 from app.models.real_name import DocumentUse, ProviderCall, Submission, SubmissionStatus, SubmissionType
-from app.repositories.base import Repository, after, through_client, through_session
+from app.repositories.base import Repository, after, by, of, through_client, through_session
 
 _IN_FORCE = and_(Submission.status == SubmissionStatus.VERIFIED, Submission.superseded_at.is_(None))
 _PENDING = Submission.status == SubmissionStatus.PENDING
 _COLUMNS = Submission.__table__.columns
+_FOREMOST = (
+    select(Submission.id)
+    .where(Submission.account_id == bindparam("account_id"))
+    .order_by(case((_IN_FORCE, 0), (_PENDING, 1), else_=2), Submission.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_INVOICING = through_client(
+    select(
+        Account.id,
+        Account.status,
+        Submission.id.label("submission_id"),
+        Submission.type,
+        Submission.status.label("submission_status"),
+        Submission.sealed,
+        Submission.decided_at,
+    )
+    .outerjoin(Submission, Submission.id == _FOREMOST)
+    .where(Account.id == bindparam("account_id"))
+)
 
 
 class RealNameRepository(Repository):
@@ -36,7 +56,7 @@ class RealNameRepository(Repository):
             .order_by(Submission.id.desc())
             .limit(limit)
         )
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         return sorted((row for row in rows if row.id), key=lambda row: row.id, reverse=True)
@@ -77,7 +97,7 @@ class RealNameRepository(Repository):
             .outerjoin(Submission, and_(Submission.account_id == Account.id, or_(_IN_FORCE, Submission.id == newest)))
             .where(Account.id == caller.account_id)
         )
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         submissions = [row for row in rows if row.id]
@@ -86,27 +106,7 @@ class RealNameRepository(Repository):
 
     async def invoicing(self, service: Service, account_id: UUID) -> Any:
         """The account and what is in force or pending of it, in one statement; None for no such account."""
-        newest = (
-            select(Submission.id)
-            .where(Submission.account_id == account_id)
-            .order_by(case((_IN_FORCE, 0), (_PENDING, 1), else_=2), Submission.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        listing = (
-            select(
-                Account.id,
-                Account.status,
-                Submission.id.label("submission_id"),
-                Submission.type,
-                Submission.status.label("submission_status"),
-                Submission.sealed,
-                Submission.decided_at,
-            )
-            .outerjoin(Submission, Submission.id == newest)
-            .where(Account.id == account_id)
-        )
-        rows = (await self._session.execute(through_client(service, listing))).all()
+        rows = (await self._session.execute(_INVOICING, {**by(service), "account_id": account_id})).all()
         if not rows:
             raise ClientDisabled
         return rows[0] if rows[0].id else None

@@ -11,7 +11,7 @@ from app.core.clock import now
 from app.core.errors import SessionEnded
 from app.models.accounts import Account
 from app.models.sessions import Ending, LoginTicket, Session
-from app.repositories.base import Repository, after, lives, through_session
+from app.repositories.base import LIVES, Repository, after, of, through_session
 
 _SHOWN = (
     Session.id,
@@ -22,6 +22,7 @@ _SHOWN = (
     Session.last_used_at,
     Session.expires_at,
 )
+_IS_LIVE = select(Session.id).join(Account, LIVES)
 
 
 class SessionRepository(Repository):
@@ -41,7 +42,7 @@ class SessionRepository(Repository):
 
     async def is_live(self, caller: Caller) -> bool:
         """For a call that loads nothing through its session."""
-        return await self._session.scalar(select(Session.id).join(Account, lives(caller))) is not None
+        return await self._session.scalar(_IS_LIVE, of(caller)) is not None
 
     async def page(self, caller: Caller, *, cursor: UUID | None, limit: int) -> list[Any]:
         """The live sessions of the caller's account, newest first; raises SessionEnded."""
@@ -56,7 +57,7 @@ class SessionRepository(Repository):
             .order_by(Session.id.desc())
             .limit(limit)
         )
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         return sorted((row for row in rows if row.id), key=lambda row: row.id, reverse=True)

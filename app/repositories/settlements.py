@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, true, update
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_, select, true, update
 from sqlalchemy.orm import aliased
 
 from app.core.callers import Caller, Service
@@ -14,7 +14,7 @@ from app.models.accounts import Account
 from app.models.cloud_accounts import CloudAccount
 from app.models.settlements import Cause, Settlement
 from app.models.workspaces import Workspace
-from app.repositories.base import Repository, through_client, through_session
+from app.repositories.base import Repository, among, by, of, through_client, through_session
 
 _NEXT = aliased(Settlement)
 _FOLLOWED = and_(_NEXT.workspace_id == Settlement.workspace_id, _NEXT.follows == Settlement.effective_from)
@@ -144,38 +144,15 @@ class SettlementRepository(Repository):
 
         None is now, whatever the time is where the last change was made. Raises ClientDisabled.
         """
-        began: Any = Workspace.settled_from
-        lives: Any = Workspace.dissolved_at.is_(None)
-        if moment is not None:
-            same = aliased(Settlement)
-            began = (
-                select(func.max(same.effective_from))
-                .where(same.workspace_id == Workspace.id, same.effective_from <= moment)
-                .correlate(Workspace)
-                .scalar_subquery()
-            )
-            lives = or_(lives, Workspace.dissolved_at > moment)
-        listing = (
-            select(
-                *_WORKSPACE,
-                *_SPAN,
-                func.coalesce(_NEXT.effective_from, Workspace.dissolved_at).label("effective_to"),
-                *_CLOUD,
-                CloudAccount.product,
-            )
-            .select_from(Workspace)
-            .join(Settlement, and_(Settlement.workspace_id == Workspace.id, Settlement.effective_from == began))
-            .outerjoin(_NEXT, _FOLLOWED)
-            .outerjoin(CloudAccount, CloudAccount.id == Settlement.cloud_account_id)
-            .where(Workspace.id.in_(workspace_ids), lives)
-        )
-        rows = (await self._session.execute(through_client(service, listing))).all()
+        when = "now" if moment is None else "past"
+        values = {**by(service), "workspaces": list(workspace_ids), "moment": moment}
+        rows = (await self._session.execute(_PAID_BY[when, self._dialect], values)).all()
         if not rows:
             raise ClientDisabled
         return [row for row in rows if row.id]
 
     async def _through(self, caller: Caller, listing: Any, *, key: str) -> list[Any]:
-        rows = (await self._session.execute(through_session(caller, listing))).all()
+        rows = (await self._session.execute(through_session(listing), of(caller))).all()
         if not rows:
             raise SessionEnded
         return [row for row in rows if getattr(row, key)]
@@ -201,3 +178,40 @@ def _with_choice() -> Any:
         .scalar_subquery()
     )
     return _now().add_columns(chosen_at.label("chosen_at"))
+
+
+def _paid_by(which: ColumnElement[bool], *, past: bool) -> Any:
+    """What paid for workspaces, now or at `moment`."""
+    began: Any = Workspace.settled_from
+    lived: Any = Workspace.dissolved_at.is_(None)
+    if past:
+        same = aliased(Settlement)
+        moment: BindParameter[datetime] = bindparam("moment")
+        began = (
+            select(func.max(same.effective_from))
+            .where(same.workspace_id == Workspace.id, same.effective_from <= moment)
+            .correlate(Workspace)
+            .scalar_subquery()
+        )
+        lived = or_(lived, Workspace.dissolved_at > moment)
+    return (
+        select(
+            *_WORKSPACE,
+            *_SPAN,
+            func.coalesce(_NEXT.effective_from, Workspace.dissolved_at).label("effective_to"),
+            *_CLOUD,
+            CloudAccount.product,
+        )
+        .select_from(Workspace)
+        .join(Settlement, and_(Settlement.workspace_id == Workspace.id, Settlement.effective_from == began))
+        .outerjoin(_NEXT, _FOLLOWED)
+        .outerjoin(CloudAccount, CloudAccount.id == Settlement.cloud_account_id)
+        .where(which, lived)
+    )
+
+
+_PAID_BY = {
+    (when, dialect): through_client(_paid_by(which, past=when == "past"))
+    for when in ("now", "past")
+    for dialect, which in among(Workspace.id, "workspaces").items()
+}

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar, cast
 
 import stamina
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -24,8 +24,10 @@ from app.core.errors import (
     TransactionConflict,
     UsernameTaken,
 )
+from app.core.telemetry import DATABASE_AWAY, POOL_TIMEOUTS
 from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
+from app.repositories.base import Repository
 from app.repositories.budgets import BudgetRepository
 from app.repositories.challenges import ChallengeRepository
 from app.repositories.cleanup import CleanupRepository
@@ -51,6 +53,7 @@ from app.repositories.workspaces import WorkspaceRepository
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Kind = TypeVar("Kind", bound=Repository)
 
 # PostgreSQL names the violated index, SQLite its columns.
 _VIOLATIONS: dict[str, type[AppError]] = {
@@ -107,34 +110,51 @@ def retried(method: Callable[P, R]) -> Callable[P, R]:
     return again(method)
 
 
+class _Each(Generic[Kind]):
+    """A repository, made when it is first asked for: most calls need two or three of them."""
+
+    def __init__(self, kind: type[Kind]) -> None:
+        self._kind = kind
+
+    def __set_name__(self, _: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, work: "Work", _: type[object]) -> Kind:
+        made = work.__dict__[self._name] = self._kind(work.session, work.dialect)
+        return made
+
+
 class Work:
     """The repositories on one transaction."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.accounts = AccountRepository(session)
-        self.activity = ActivityRepository(session)
-        self.budgets = BudgetRepository(session)
-        self.challenges = ChallengeRepository(session)
-        self.changes = CredentialChangeRepository(session)
-        self.cleanup = CleanupRepository(session)
-        self.clients = ClientRepository(session)
-        self.cloud_accounts = CloudAccountRepository(session)
-        self.data_keys = DataKeyRepository(session)
-        self.directory = DirectoryRepository(session)
-        self.erasure = ErasureRepository(session)
-        self.events = EventRepository(session)
-        self.idempotency = IdempotencyRepository(session)
-        self.marketplace = MarketplaceRepository(session)
-        self.outbox = OutboxRepository(session)
-        self.real_name = RealNameRepository(session)
-        self.registrations = RegistrationRepository(session)
-        self.schema = SchemaRepository(session)
-        self.sessions = SessionRepository(session)
-        self.settlements = SettlementRepository(session)
-        self.signing_keys = SigningKeyRepository(session)
-        self.throttles = ThrottleRepository(session)
-        self.webhooks = WebhookRepository(session)
-        self.workspaces = WorkspaceRepository(session)
+    accounts = _Each(AccountRepository)
+    activity = _Each(ActivityRepository)
+    budgets = _Each(BudgetRepository)
+    challenges = _Each(ChallengeRepository)
+    changes = _Each(CredentialChangeRepository)
+    cleanup = _Each(CleanupRepository)
+    clients = _Each(ClientRepository)
+    cloud_accounts = _Each(CloudAccountRepository)
+    data_keys = _Each(DataKeyRepository)
+    directory = _Each(DirectoryRepository)
+    erasure = _Each(ErasureRepository)
+    events = _Each(EventRepository)
+    idempotency = _Each(IdempotencyRepository)
+    marketplace = _Each(MarketplaceRepository)
+    outbox = _Each(OutboxRepository)
+    real_name = _Each(RealNameRepository)
+    registrations = _Each(RegistrationRepository)
+    schema = _Each(SchemaRepository)
+    sessions = _Each(SessionRepository)
+    settlements = _Each(SettlementRepository)
+    signing_keys = _Each(SigningKeyRepository)
+    throttles = _Each(ThrottleRepository)
+    webhooks = _Each(WebhookRepository)
+    workspaces = _Each(WorkspaceRepository)
+
+    def __init__(self, session: AsyncSession, dialect: str) -> None:
+        self.session, self.dialect = session, dialect
+        self.after: list[Callable[[], None]] = []  # called once it is committed, such as to count what it did
 
 
 class UnitOfWork:
@@ -142,7 +162,9 @@ class UnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
-        self._reads = async_sessionmaker(reading(engine), expire_on_commit=False, autoflush=False)
+        self._reader = reading(engine)
+        self._reads = async_sessionmaker(self._reader, expire_on_commit=False, autoflush=False)
+        self._dialect = engine.dialect.name
         self.on_messages: Callable[[], None] = lambda: None
         self.on_events: list[Callable[[], None]] = []
 
@@ -151,8 +173,10 @@ class UnitOfWork:
         """One transaction."""
         with _translated():
             async with self._sessions() as session, session.begin():
-                work = Work(session)
+                work = Work(session, self._dialect)
                 yield work
+        for tell in work.after:
+            tell()
         if work.outbox.touched:
             self.on_messages()
         if work.events.touched:
@@ -164,7 +188,14 @@ class UnitOfWork:
         """For one SELECT: no BEGIN, no COMMIT."""
         with _translated():
             async with self._reads() as session:
-                yield Work(session)
+                yield Work(session, self._dialect)
+
+    @asynccontextmanager
+    async def rows(self) -> AsyncIterator[Work]:
+        """The same for a hot SELECT of columns: without the session that only entities need, and half as dear."""
+        with _translated():
+            async with self._reader.connect() as connection:
+                yield Work(cast("AsyncSession", connection), self._dialect)  # which both know how to execute
 
 
 @contextmanager
@@ -172,8 +203,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _meaning(error) from error
+        meaning = _meaning(error)
+        if isinstance(meaning, DatabaseUnavailable):
+            DATABASE_AWAY.inc()
+        raise meaning from error
     except (PoolTimeout, ConnectionError, TimeoutError, OSError) as error:
+        (POOL_TIMEOUTS if isinstance(error, PoolTimeout) else DATABASE_AWAY).inc()
         raise DatabaseUnavailable from error
 
 

@@ -1,5 +1,7 @@
 """Logging in and out, and keeping a session going."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,6 +11,7 @@ from app.core.clock import now
 from app.core.crypto import digest
 from app.core.errors import (
     AccountSuspended,
+    AppError,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTicket,
@@ -16,6 +19,7 @@ from app.core.errors import (
     SessionEnded,
 )
 from app.core.passwords import PasswordHasher
+from app.core.telemetry import LOGIN_FAILURES
 from app.models.accounts import Account, Status
 from app.models.activity import Action, Actor
 from app.models.sessions import Delivery, Ending, Method, Session
@@ -78,6 +82,10 @@ class SessionService:
 
     async def log_in_by_password(self, *, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy."""
+        with _counted(Method.PASSWORD):
+            return await self._log_in_by_password(identifier, password, delivery, origin)
+
+    async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
         right = await self.hasher.verify(password, attempt.password_hash)
         if attempt.account is None or not right:
@@ -90,12 +98,17 @@ class SessionService:
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
-        challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
-        return await self._admit_by_code(challenge, delivery, origin)
+        with _counted(Method.CODE):
+            challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
+            return await self._admit_by_code(challenge, delivery, origin)
 
-    @retried
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
+        with _counted(Method.TICKET):
+            return await self._redeem(ticket, delivery, origin)
+
+    @retried
+    async def _redeem(self, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         async with self.uow() as uow:
             named = await uow.sessions.ticket(digest(ticket))
             account = await uow.accounts.hold(named.account_id) if named else None
@@ -128,7 +141,7 @@ class SessionService:
 
     async def page(self, *, caller: Caller, cursor: UUID | None, limit: int) -> list[SessionView]:
         """The live sessions, newest first; one more than `limit` when there is more."""
-        async with self.uow.reading() as uow:
+        async with self.uow.rows() as uow:
             rows = await uow.sessions.page(caller, cursor=cursor, limit=limit + 1)
         return [SessionView(current=row.id == caller.session_id, **row._asdict()) for row in rows]
 
@@ -151,7 +164,7 @@ class SessionService:
 
     async def require_live(self, *, caller: Caller) -> None:
         """For a call that loads nothing through its session; raises SessionEnded."""
-        async with self.uow.reading() as uow:
+        async with self.uow.rows() as uow:
             if not await uow.sessions.is_live(caller):
                 raise SessionEnded
 
@@ -240,6 +253,17 @@ class SessionService:
     def _is_fresh(self, session: Session) -> bool:
         """Whether the answer to the exchange may have got lost on its way."""
         return session.rotated_at is not None and now() <= session.rotated_at + self._grace
+
+
+@contextmanager
+def _counted(method: Method) -> Iterator[None]:
+    """Counts a login that was refused, not one that could not be tried."""
+    try:
+        yield
+    except AppError as error:
+        if error.status < 500:
+            LOGIN_FAILURES.labels(method, error.code).inc()
+        raise
 
 
 def _may_refresh(session: Session, account: Account) -> bool:

@@ -22,7 +22,7 @@ ROUTERS = (router, applying)
 _PATH = "/internal/v1/marketplace/notices"
 
 
-def _wanted(
+async def _wanted(
     provider: Annotated[
         str | None, Query(pattern="^[a-z]{1,16}$", description="Only of this one.", examples=[None])
     ] = None,

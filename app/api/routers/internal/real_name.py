@@ -22,7 +22,7 @@ ROUTERS = (router, deciding)
 _PATH = "/internal/v1/real-name/submissions"
 
 
-def _wanted(
+async def _wanted(
     status: Annotated[State | None, Query(description="Only these.", examples=[None])] = None,
     type: Annotated[Type | None, Query(description="Only these.", examples=[None])] = None,
     in_review: Annotated[bool | None, Query(description="Only these.", examples=[None])] = None,
