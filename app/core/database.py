@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -23,6 +23,8 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_READ_ONLY = "25006"  # read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
 
@@ -79,7 +81,7 @@ def open_engine(
     engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
-    return _counted(engine, name)
+    return _counted(_leaving_standbys(engine), name)
 
 
 def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
@@ -90,6 +92,21 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     event.listen(pool, "connect", lambda *_: room.set(pool.size()))
     event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))
     event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
+    return engine
+
+
+def _leaving_standbys(engine: AsyncEngine) -> AsyncEngine:
+    """A server that refuses to write (SQLSTATE 25006) was the primary: its connections are dropped, all at once.
+
+    It answers, so nothing else would drop them, and the service would never write again.
+    """
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def look(context: ExceptionContext) -> None:
+        cause = getattr(context.original_exception, "__cause__", None)
+        if getattr(cause, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True  # SQLAlchemy then renews the pool
+
     return engine
 
 
