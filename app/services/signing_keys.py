@@ -104,10 +104,10 @@ class SigningKeyService:
         return verify(token)
 
     def _states(self, stored: list[StoredKey]) -> list[tuple[StoredKey, str]]:
-        """Each key with what it does now. The signing one is the latest that has begun."""
+        """Each key with what it does now. The signing one is the latest that has begun, or the first of all."""
         at = now()
         live = [key for key in stored if key.revoked_at is None and self._open(key)]
-        begun = [key for key in live if key.active_from <= at]
+        begun = [key for key in live if key.active_from <= at] or live[:1]
         states: dict[str, str] = {key.kid: "next" for key in live} | {
             key.kid: "verifying" if successor.active_from + self._linger > at else "retired"
             for key, successor in pairwise(begun)
