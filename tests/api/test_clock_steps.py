@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from app.core.clock import now
-from tests.support.api import Api, Holder
+from tests.support.api import Api
 
 STEPS = [timedelta(hours=1), timedelta(hours=-1)]
 pytestmark = pytest.mark.parametrize("step", STEPS, ids=["forward", "back"])
