@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations image-check proxy-check lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -46,6 +46,9 @@ image-check: .venv/.ok  ## the image's root file system, built and served from w
 proxy-check: .venv/.ok  ## HAProxy with deploy/proxy, before replicas that are slow, gone or break off
 	@PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends haproxy; }
 	$(V) -m pytest -q tests/image/proxy_check.py
+
+drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
+	drill/install.sh && $(V) -m drill $(ARGS)
 
 lock:  ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock

@@ -24,7 +24,7 @@ METADATA = MetaData(
     }
 )
 
-_READ_ONLY = "25006"  # read_only_sql_transaction
+_READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
 
@@ -81,7 +81,15 @@ def open_engine(
     engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
-    return _counted(_leaving_standbys(engine), name)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_a_demoted_server(context: ExceptionContext) -> None:
+        """After a failover the old server may live on, read-only: its connections are given up, for new ones may lead
+        to the server that writes."""
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
+    return _counted(engine, name)
 
 
 def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
@@ -92,21 +100,6 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     event.listen(pool, "connect", lambda *_: room.set(pool.size()))
     event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))
     event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
-    return engine
-
-
-def _leaving_standbys(engine: AsyncEngine) -> AsyncEngine:
-    """A server that refuses to write (SQLSTATE 25006) was the primary: its connections are dropped, all at once.
-
-    It answers, so nothing else would drop them, and the service would never write again.
-    """
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def look(context: ExceptionContext) -> None:
-        cause = getattr(context.original_exception, "__cause__", None)
-        if getattr(cause, "sqlstate", None) == _READ_ONLY:
-            context.is_disconnect = True  # SQLAlchemy then renews the pool
-
     return engine
 
 
