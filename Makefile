@@ -39,7 +39,7 @@ openapi: .venv/.ok  ## the committed documents are what the code says, valid, an
 migrations: .venv/.ok  ## the models are what the migrations build
 	$(V) -m app migrate --check
 
-image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, 2 minutes)
+image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, minutes)
 	@PATH=$$PATH:/usr/sbin command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends debootstrap; }
 	$(V) -m tests.image
 
