@@ -199,10 +199,12 @@ class Tokens:
             raise BadToken from None
 
     def _signer(self) -> SigningKey | None:
-        """The latest that has begun. Where none has, the clock was set back or the one before revoked: the first."""
         at = now()
-        begun = [key for key in self._keys if key.active_from <= at] or self._keys[:1]
-        return max(begun, key=lambda key: key.active_from, default=None)
+        return max(
+            (key for key in self._keys if key.active_from <= at),
+            key=lambda key: key.active_from,
+            default=None,
+        )
 
 
 _Reader = Callable[[Mapping[str, Any]], Claims | ServiceClaims]
