@@ -19,7 +19,7 @@ from app.cli import serving
 from app.cli.clients import clients
 from app.cli.common import migrate_own, run, settings_of_process, told
 from app.cli.keys import keys
-from app.core import migrations, telemetry
+from app.core import migrations, telemetry, tracing
 from app.core.config import Settings
 from app.core.errors import NotReady
 from app.main import documents
@@ -104,11 +104,16 @@ def openapi(
 
 
 async def _work(container: Container) -> None:
+    exporting = tracing.prepare(container.settings, version=VERSION)
+    if exporting:
+        exporting.start()
     telemetry.begin(VERSION)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await container.runner.run_until(stop)
+    if exporting:
+        await asyncio.to_thread(exporting.stop)
 
 
 def _require_keys(settings: Settings) -> None:

@@ -77,6 +77,9 @@ class Settings(BaseSettings, Limits):
     cors_origins: list[str] = []
     forwarded_allow_ips: str = "127.0.0.1"
     metrics_port: PositiveInt | None = None
+    otlp_url: SecretStr | None = None
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    trace_service: str = "guance-account"
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     argon2_memory_kib: Annotated[int, Field(ge=8)] = 19_456
