@@ -65,7 +65,12 @@ def create_app(settings: Settings) -> FastAPI:
         expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Idempotency-Replayed"],
         max_age=600,
     )
-    app.add_middleware(Surroundings, max_body=MAX_BODY)
+    app.add_middleware(
+        Surroundings,
+        max_body=MAX_BODY,
+        receive_seconds=settings.receive_seconds,
+        max_requests=settings.max_requests,
+    )
     return app
 
 

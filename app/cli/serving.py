@@ -13,11 +13,13 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from app.cli.connections import bounded
 from app.cli.prefork import Prefork, Pulse, Work
 from app.core import telemetry
 from app.core.config import Settings
 from app.main import create_app
 
+_KEEP_ALIVE = 75  # seconds; longer than a proxy keeps a connection, so that it never sends into one that ends
 _TICKS = 5  # of uvicorn's tenths of a second, from beat to beat
 
 log = structlog.get_logger()
@@ -55,12 +57,13 @@ def _config(application: Callable[..., Any], settings: Settings, *, host: str, p
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=bounded(settings.receive_seconds),
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=20,
     )
 

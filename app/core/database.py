@@ -25,6 +25,8 @@ METADATA = MetaData(
     }
 )
 
+_READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
+
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
 
 JsonDoc = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -91,6 +93,15 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     event.listen(pool, "connect", lambda *_: room.set(pool.size()))
     event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))
     event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
+    return engine
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_a_demoted_server(context: ExceptionContext) -> None:
+        """After a failover the old server may live on, read-only: its connections are given up, for new ones may lead
+        to the server that writes."""
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
     return engine
 
 
