@@ -60,7 +60,12 @@ def worker() -> None:
     settings = settings_of_process()
     if settings.metrics_port:
         telemetry.serve(settings.metrics_port)
+    exporting = tracing.prepare(settings, version=VERSION)
+    if exporting:
+        exporting.start()
     run(settings, _work)
+    if exporting:
+        exporting.stop()
 
 
 @app.command()
@@ -104,16 +109,11 @@ def openapi(
 
 
 async def _work(container: Container) -> None:
-    exporting = tracing.prepare(container.settings, version=VERSION)
-    if exporting:
-        exporting.start()
     telemetry.begin(VERSION)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await container.runner.run_until(stop)
-    if exporting:
-        await asyncio.to_thread(exporting.stop)
 
 
 def _require_keys(settings: Settings) -> None:

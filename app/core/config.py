@@ -90,6 +90,7 @@ class Settings(BaseSettings, Limits):
     argon2_parallelism: PositiveInt = 1
     hash_threads: PositiveInt = 1
     hash_queue: PositiveInt = 32
+    login_failure_seconds: Annotated[float, Field(ge=0)] = 0.5
 
     worker_in_server: bool = True
     outbox_poll_seconds: Annotated[float, Field(gt=0)] = 1.0

@@ -82,6 +82,14 @@ def open_engine(
     engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_a_demoted_server(context: ExceptionContext) -> None:
+        """After a failover the old server may live on, read-only: its connections are given up, for new ones may lead
+        to the server that writes."""
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
     return _traced(_counted(engine, name))
 
 
@@ -95,18 +103,11 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
     return engine
 
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def leave_a_demoted_server(context: ExceptionContext) -> None:
-        """After a failover the old server may live on, read-only: its connections are given up, for new ones may lead
-        to the server that writes."""
-        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
-            context.is_disconnect = True
-
-    return engine
-
 
 def _traced(engine: AsyncEngine) -> AsyncEngine:
     """Each statement is a span, while one is being recorded that it is part of: its text, never its parameters."""
+    if not tracing.is_on():
+        return engine
     sync = engine.sync_engine
     system = sync.dialect.name
 

@@ -6,7 +6,7 @@ what hangs below one asks for it in a context variable. Attribute names: OpenTel
 
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LONGEST_STATEMENT = 2000  # characters
 _OPERATION = re.compile(r"\s*(\w+)")
+
+_NOTHING: AbstractContextManager[Span | None] = nullcontext()
 
 _tracer: trace.Tracer = trace.NoOpTracer()
 
@@ -53,43 +55,31 @@ def current_ids() -> tuple[str, str] | None:
     return ids_of(trace.get_current_span())
 
 
-@contextmanager
-def part(name: str, **attributes: str) -> Iterator[Span | None]:
+def is_on() -> bool:
+    """Whether spans are made in this process; decided before anything that makes them."""
+    return not isinstance(_tracer, trace.NoOpTracer)
+
+
+def part(name: str, **attributes: str) -> AbstractContextManager[Span | None]:
     """A span below the current one; none where there is none, or where it is not recorded."""
     if not trace.get_current_span().is_recording():
-        yield None
-        return
-    with _span(name, SpanKind.INTERNAL, attributes) as span:
-        yield span
+        return _NOTHING
+    return _span(name, SpanKind.INTERNAL, attributes)
 
 
-@contextmanager
-def work(name: str, **attributes: str) -> Iterator[Span | None]:
+def work(name: str, **attributes: str) -> AbstractContextManager[Span | None]:
     """A trace of its own, for what a worker does; its lines in the log carry the ids."""
-    if isinstance(_tracer, trace.NoOpTracer):
-        yield None
-        return
-    token = contexts.attach(contexts.Context())
-    try:
-        with _span(name, SpanKind.CONSUMER, attributes) as span:
-            ids = ids_of(span)
-            with structlog.contextvars.bound_contextvars(**_named(ids)):
-                yield span
-    finally:
-        contexts.detach(token)
+    return _root(name, attributes) if is_on() else _NOTHING
 
 
-@contextmanager
-def call(method: str, host: str, port: int | None) -> Iterator[Span | None]:
+def call(method: str, host: str, port: int | None) -> AbstractContextManager[Span | None]:
     """A request to somebody else's server: who is asked, never what."""
     if not trace.get_current_span().is_recording():
-        yield None
-        return
+        return _NOTHING
     attributes: dict[str, str | int] = {"http.request.method": method, "server.address": host}
     if port:
         attributes["server.port"] = port
-    with _span(method, SpanKind.CLIENT, attributes) as span:
-        yield span
+    return _span(method, SpanKind.CLIENT, attributes)
 
 
 def answered(span: Span | None, status: int) -> None:
@@ -129,6 +119,17 @@ def hand_on(headers: MutableMapping[str, str]) -> None:
     """The trace in a header (W3C Trace Context), for a service of our own. Strangers are not told."""
     if trace.get_current_span().get_span_context().is_valid:
         propagate.inject(headers)
+
+
+@contextmanager
+def _root(name: str, attributes: Mapping[str, str]) -> Iterator[Span]:
+    token = contexts.attach(contexts.Context())
+    try:
+        with _span(name, SpanKind.CONSUMER, attributes) as span:
+            with structlog.contextvars.bound_contextvars(**_named(ids_of(span))):
+                yield span
+    finally:
+        contexts.detach(token)
 
 
 def _named(ids: tuple[str, str] | None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Logging in and out, and keeping a session going."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class SessionService:
         throttling: Throttling,
         hasher: PasswordHasher,
         grace: timedelta,
+        failure_takes: float,
     ) -> None:
         self.uow = uow
         self.access = access
@@ -75,15 +77,25 @@ class SessionService:
         self.throttling = throttling
         self.hasher = hasher
         self._grace = grace
+        self._failure_takes = failure_takes  # seconds
 
     async def request_code(self, *, identifier: str, origin: Origin) -> Sent:
         """Send a login code to whom the identifier names; the same answer when it names nobody."""
         return await self.codes.ask(identifier=identifier, purpose=Purpose.LOGIN, template="login_code", origin=origin)
 
     async def log_in_by_password(self, *, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
-        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy."""
-        with _counted(Method.PASSWORD):
-            return await self._log_in_by_password(identifier, password, delivery, origin)
+        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy.
+
+        A refusal takes a least time: hashes of other services take longer or shorter than ours, and an account with one
+        could be told by it (ASVS 5.0 6.3.8).
+        """
+        began = _seconds()
+        try:
+            with _counted(Method.PASSWORD):
+                return await self._log_in_by_password(identifier, password, delivery, origin)
+        except InvalidCredentials:
+            await asyncio.sleep(began + self._failure_takes - _seconds())
+            raise
 
     async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
@@ -264,6 +276,10 @@ def _counted(method: Method) -> Iterator[None]:
         if error.status < 500:
             LOGIN_FAILURES.labels(method, error.code).inc()
         raise
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _may_refresh(session: Session, account: Account) -> bool:

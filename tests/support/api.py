@@ -27,6 +27,7 @@ _OF_KEYS = re.compile(r"\bFROM (signing_keys|data_keys)\b")
 TEST_SETTINGS: dict[str, Any] = {
     "argon2_memory_kib": 8,
     "argon2_time": 1,
+    "login_failure_seconds": 0,
     "worker_in_server": False,
     "database_timeout_seconds": 20,  # two workers share the machine: slow is not away
     "code_resend_seconds": 0,
