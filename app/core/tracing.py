@@ -125,9 +125,11 @@ def hand_on(headers: MutableMapping[str, str]) -> None:
 def _root(name: str, attributes: Mapping[str, str]) -> Iterator[Span]:
     token = contexts.attach(contexts.Context())
     try:
-        with _span(name, SpanKind.CONSUMER, attributes) as span:
-            with structlog.contextvars.bound_contextvars(**_named(ids_of(span))):
-                yield span
+        with (
+            _span(name, SpanKind.CONSUMER, attributes) as span,
+            structlog.contextvars.bound_contextvars(**_named(ids_of(span))),
+        ):
+            yield span
     finally:
         contexts.detach(token)
 
