@@ -1,4 +1,4 @@
-# pipeline/logging/guance-account.p: a line is one JSON object.
+# pipeline/guance-account.p: a line is one JSON object.
 # Functions: https://docs.guance.com/en/pipeline/use-pipeline/pipeline-built-in-function/
 json(_, event)
 json(_, level, status)
