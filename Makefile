@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill alerts lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -22,7 +22,7 @@ run: .venv/.ok  ## serve on http://127.0.0.1:8000 with SQLite and development no
 test: .venv/.ok  ## the whole suite, on SQLite and on a PostgreSQL that it starts itself
 	$(V) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-check: lint types imports openapi migrations  ## everything that is not a test
+check: lint types imports openapi migrations alerts  ## everything that is not a test
 
 lint: .venv/.ok  ## ruff: rules and format
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -38,6 +38,9 @@ openapi: .venv/.ok  ## the committed documents are what the code says, valid, an
 
 migrations: .venv/.ok  ## the models are what the migrations build
 	$(V) -m app migrate --check
+
+alerts:  ## the alert rules fire when they should, and not when they should not (promtool)
+	deploy/prometheus/check.sh
 
 image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, minutes)
 	@PATH=$$PATH:/usr/sbin command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends debootstrap; }

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from app.core import tracing
 from app.core.database import reading
 from app.core.errors import (
     AppError,
@@ -172,7 +173,7 @@ class UnitOfWork:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Work]:
         """One transaction."""
-        with _translated():
+        with _translated(), tracing.part("transaction"):
             async with self._sessions() as session, session.begin():
                 work = Work(session, self._dialect)
                 yield work
