@@ -23,7 +23,7 @@ class Fault:
 
 
 async def kill_replica(site: Site) -> str:
-    site.replicas[REPLICAS[0]].signal(signal.SIGKILL)
+    site.replicas[REPLICAS[0]].kill()
     return ""
 
 
@@ -104,7 +104,7 @@ def clock_steps(seconds: float) -> Callable[[Site], Awaitable[str]]:
     async def act(site: Site) -> str:
         name, clock = REPLICAS[0], site.folder / "clock"
         clock.write_text("+0")
-        strayed = site.service.replica(name, site.ports[name], environment=faked(clock))
+        strayed = site.service.replica(name, site.ports[name], workers=1, environment=faked(clock))
         await roll(site.replicas[name], site.ports[name], strayed)
         seen = []
         for offset in ("+3600", "-3600", "+0"):

@@ -89,9 +89,15 @@ class Service:
         }
 
     def replica(
-        self, name: str, port: int, *, tree: Path = ROOT, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        port: int,
+        *,
+        tree: Path = ROOT,
+        workers: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Process:
-        command = python("-m", "app", "serve", "--port", str(port), "--workers", str(self._workers))
+        command = python("-m", "app", "serve", "--port", str(port), "--workers", str(workers or self._workers))
         return self._process(name, command, tree, environment or {})
 
     def worker(self, *, tree: Path = ROOT) -> Process:
