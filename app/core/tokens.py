@@ -172,7 +172,7 @@ class Tokens:
             del self._verified[audience, token]
         claims, expires = self._verify(token, audience, read)
         if len(self._verified) >= _CACHED:
-            self._verified.clear()
+            del self._verified[next(iter(self._verified))]  # the oldest; all at once would have to be verified anew
         self._verified[audience, token] = claims, expires
         return claims
 

@@ -18,7 +18,7 @@ from app.core.errors import (
     WrongPassword,
 )
 from app.core.limits import Limits
-from app.core.passwords import PasswordHasher
+from app.core.passwords import PasswordHasher, prepare
 from app.models.accounts import Account
 from app.models.activity import Action, Actor
 from app.models.credentials import Credential
@@ -86,7 +86,9 @@ class PasswordService:
         if not await self.hasher.verify(current, account.password_hash):
             raise WrongPassword
         await self._give_back(account)
-        await self._refuse(account, new)
+        _refuse_guessable(account, new)
+        if prepare(new) == prepare(current):  # known to be right, so no hash has to be made to compare with
+            raise PasswordRefused("same")
         hashed = await self.hasher.hash(new)
         await self._set(account, hashed, Action.PASSWORD_CHANGED, origin=caller.origin, keep=caller.session_id)
 
@@ -170,7 +172,7 @@ class PasswordService:
 
     async def _refuse(self, account: Account, new: str) -> None:
         """Raises PasswordRefused for a common, guessable or unchanged password."""
-        _refuse_weak(new, words=(account.username, account.email, account.company_name))
+        _refuse_guessable(account, new)
         if account.password_hash and await self.hasher.verify(new, account.password_hash):
             raise PasswordRefused("same")
 
@@ -201,6 +203,10 @@ class PasswordService:
     def _tell(self, uow: Work, account: Account) -> None:
         contact = Contact.of(account.email)
         self.notices.write(uow, contact, "password_changed", account.locale, {"username": account.username})
+
+
+def _refuse_guessable(account: Account, new: str) -> None:
+    _refuse_weak(new, words=(account.username, account.email, account.company_name))
 
 
 def _refuse_weak(password: str, *, words: tuple[str, ...]) -> None:
