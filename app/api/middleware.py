@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem
 from app.core import ids
-from app.core.errors import BodyTooLarge, Internal
+from app.core.errors import BodyTooLarge, Internal, NotFound
 from app.core.telemetry import REQUESTS
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -24,10 +24,10 @@ _SECURITY = (  # OWASP Secure Headers Project; an API is never framed, sniffed o
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_CSP = b"default-src 'none'; frame-ancestors 'none'"
+_CSP = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry inline scripts
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    b"worker-src blob:; frame-ancestors 'none'"
+    b"worker-src blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 log = structlog.get_logger()
@@ -53,10 +53,12 @@ class Surroundings:
         answer = _Answer(send, state["request_id"])
         began = time.perf_counter()
         try:
+            if _is_disguised(scope.get("raw_path") or b""):
+                raise NotFound
             if int(_digits(headers.get("content-length"))) > self._max_body:
                 raise BodyTooLarge
             await self._app(scope, _limited(receive, self._max_body), answer.send)
-        except BodyTooLarge as error:
+        except (BodyTooLarge, NotFound) as error:
             await problem(error, headers, state["trace_id"])(scope, receive, answer.send)
         except Exception:
             log.exception("request_failed")
@@ -109,6 +111,16 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def _digits(text: str | None) -> str:
     return text if text and text.isascii() and text.isdigit() else "0"
+
+
+def _is_disguised(raw_path: bytes) -> bool:
+    """Whether a path is escaped where no operation of ours needs it: in its first two parts, or in a slash.
+
+    A proxy that blocks `/internal` may compare the path as it was sent, and let `/%69nternal` pass.
+    """
+    if b"%" not in raw_path:
+        return False
+    return b"%2f" in raw_path.lower() or any(b"%" in part for part in raw_path.split(b"/")[:3])
 
 
 def _request_id(headers: Headers) -> str:
