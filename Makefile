@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations lock clean
+.PHONY: help run test check lint types imports openapi migrations fuzz timing guessing lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -38,6 +38,15 @@ openapi: .venv/.ok  ## the committed documents are what the code says, valid, an
 
 migrations: .venv/.ok  ## the models are what the migrations build
 	$(V) -m app migrate --check
+
+fuzz: .venv/.ok  ## 10,000 made-up calls on all surfaces (ARGS="--examples N")
+	$(V) -m tests.support.fuzz $(ARGS)
+
+timing: .venv/.ok  ## do answer times tell who has an account? (ARGS="--calls N")
+	$(V) -m tests.timing $(ARGS)
+
+guessing: .venv/.ok  ## a year of guessing at an account (ARGS="--days N")
+	$(V) -m tests.support.guessing $(ARGS)
 
 lock:  ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock
