@@ -39,7 +39,7 @@ _SETTINGS = TEST_SETTINGS | {
 # A good body meets a wrong code, a spent budget or another state of things; never a 5xx.
 _GOOD = ["2xx", "401", "403", "404", "409", "410", "412", "422", "428", "429"]
 # If-Match is read before the body.
-_BAD = ["400", "401", "403", "404", "405", "409", "412", "415", "422", "428", "429"]
+_BAD = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "429"]
 # Reasons against a value that no JSON schema can give.
 _BEYOND_THE_SCHEMA = {
     *("forbidden_character", "invalid_cursor", "invalid_email", "invalid_phone", "phone_country_not_served"),
