@@ -1,6 +1,8 @@
 """Logging in and out, and keeping a session going."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,6 +12,7 @@ from app.core.clock import now
 from app.core.crypto import digest
 from app.core.errors import (
     AccountSuspended,
+    AppError,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTicket,
@@ -17,6 +20,7 @@ from app.core.errors import (
     SessionEnded,
 )
 from app.core.passwords import PasswordHasher
+from app.core.telemetry import LOGIN_FAILURES
 from app.models.accounts import Account, Status
 from app.models.activity import Action, Actor
 from app.models.sessions import Delivery, Ending, Method, Session
@@ -87,7 +91,8 @@ class SessionService:
         """
         began = _seconds()
         try:
-            return await self._log_in_by_password(identifier, password, delivery, origin)
+            with _counted(Method.PASSWORD):
+                return await self._log_in_by_password(identifier, password, delivery, origin)
         except InvalidCredentials:
             await asyncio.sleep(began + self._failure_takes - _seconds())
             raise
@@ -105,12 +110,17 @@ class SessionService:
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
-        challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
-        return await self._admit_by_code(challenge, delivery, origin)
+        with _counted(Method.CODE):
+            challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
+            return await self._admit_by_code(challenge, delivery, origin)
 
-    @retried
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
+        with _counted(Method.TICKET):
+            return await self._redeem(ticket, delivery, origin)
+
+    @retried
+    async def _redeem(self, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         async with self.uow() as uow:
             named = await uow.sessions.ticket(digest(ticket))
             account = await uow.accounts.hold(named.account_id) if named else None
@@ -255,6 +265,17 @@ class SessionService:
     def _is_fresh(self, session: Session) -> bool:
         """Whether the answer to the exchange may have got lost on its way."""
         return session.rotated_at is not None and now() <= session.rotated_at + self._grace
+
+
+@contextmanager
+def _counted(method: Method) -> Iterator[None]:
+    """Counts a login that was refused, not one that could not be tried."""
+    try:
+        yield
+    except AppError as error:
+        if error.status < 500:
+            LOGIN_FAILURES.labels(method, error.code).inc()
+        raise
 
 
 def _seconds() -> float:

@@ -196,6 +196,7 @@ async def empty(api: Api) -> None:
         for table in reversed(METADATA.sorted_tables):
             if table.name not in ("signing_keys", "data_keys", "event_head"):
                 await connection.execute(delete(table))
+    api.container.limiting.refused.clear()  # what it remembers of the counters that are gone
 
 
 @contextmanager
