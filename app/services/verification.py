@@ -17,7 +17,7 @@ from app.core.crypto import Mac
 from app.core.errors import AppError, CodeExpired, CodeUsed, TooManySends, TooManyTries, WrongCode, seconds_until
 from app.core.limits import Limits
 from app.models.verification import Challenge, Channel, Lane, Purpose
-from app.repositories.unit_of_work import UnitOfWork, Work
+from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.budgets import Budgets, refusal, refuse_sending
 from app.services.notices import NOBODY, Contact, Notices
 
@@ -116,6 +116,7 @@ class Verification:
             raise self._flow_is_spent(challenge.expires_at)
         return sent
 
+    @retried
     async def check(
         self, challenge_id: UUID, *, purpose: Purpose, code: str, account_id: UUID | None = None
     ) -> Challenge:
@@ -143,6 +144,7 @@ class Verification:
             raise CodeUsed
         await uow.budgets.give_back([charge.key for charge in self._budgets.trying(challenge)])
 
+    @retried
     async def release(self, challenge: Challenge) -> None:
         """The code was right but what came with it was not: give the try back, so that the holder can correct it."""
         async with self.uow() as uow:
