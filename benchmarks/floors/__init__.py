@@ -1,0 +1,1 @@
+"""What the same work costs at the least: apps without the rules of the service, on the same database."""

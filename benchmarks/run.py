@@ -1,0 +1,131 @@
+"""The method: every contender of an operation in turn, round after round; windows with somebody else in them go."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.load import Load, Outcome
+from benchmarks.machine import Use, foreign_share, pss
+from benchmarks.operations import OPERATIONS, Contender
+from benchmarks.servers import Server
+from benchmarks.world import World
+
+FOREIGN = 0.12  # of the machine; above it a window is dropped
+_TRIES = 4  # windows for one figure before a dirty one is taken as it is
+_WARM = 1  # second
+_SETTLE = 10  # seconds at most between windows
+_SPARE = 1.5  # times as many requests as the last window of the kind took
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One contender under load for some seconds. CPU in milliseconds a request, memory in MiB, p50 and p99 in ms."""
+
+    operation: str
+    contender: str
+    connections: int
+    requests: int
+    per_second: float
+    p50: float
+    p99: float
+    server_cpu: float
+    database_cpu: float
+    memory: float
+    foreign: float
+
+    @property
+    def clean(self) -> bool:
+        return self.foreign <= FOREIGN
+
+    def members(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a window is a window of."""
+
+    operation: str
+    contender: str
+    connections: int
+
+
+class Runner:
+    """`postgres` is the first process of the database; `dirty` takes every window as it comes."""
+
+    def __init__(self, world: World, *, postgres: int, seconds: int, dirty: bool) -> None:
+        self._world = world
+        self._postgres = postgres
+        self._seconds = seconds
+        self._tries = 1 if dirty else _TRIES
+        self._warm: set[tuple[str, str]] = set()
+        self._rates: dict[Kind, float] = {}
+
+    def window(self, kind: Kind) -> Window:
+        """One window, again while somebody else is busy. Raises RuntimeError for answers that are not as expected."""
+        if (kind.operation, kind.contender) not in self._warm:
+            self._measure(kind, _WARM * OPERATIONS[kind.operation].windows)
+            self._warm.add((kind.operation, kind.contender))
+        self._world.renew()
+        for _ in range(self._tries):
+            window = self._measure(kind, self._seconds * OPERATIONS[kind.operation].windows)
+            if window.clean:
+                break
+        return window
+
+    def _measure(self, kind: Kind, seconds: int) -> Window:
+        contender = OPERATIONS[kind.operation].contenders[kind.contender]
+        server = self._world.servers[contender.server]
+        groups = {"server": server.pid, "database": self._postgres}
+        while True:
+            requests = self._requests(kind, contender, seconds)
+            before = Use.now(groups)
+            seen = self._under_load(kind, contender, requests, seconds)
+            after = Use.now(groups)
+            self._until_idle(server)
+            if contender.rate is None or seen.requests < len(requests):
+                break
+            self._rates[kind] = 2 * len(requests) / seconds  # it ran dry, and waited for the end of the window
+        if seen.refused or seen.broken or not seen.requests:
+            raise RuntimeError(f"{kind}: {seen}; see the logs in {self._world.folder}")
+        self._rates[kind] = seen.requests / seen.seconds
+        return Window(
+            operation=kind.operation,
+            contender=kind.contender,
+            connections=kind.connections,
+            requests=seen.requests,
+            per_second=seen.requests / seen.seconds,
+            p50=seen.p50,
+            p99=seen.p99,
+            server_cpu=(after.groups["server"] - before.groups["server"]) * 1000 / seen.requests,
+            database_cpu=(after.groups["database"] - before.groups["database"]) * 1000 / seen.requests,
+            memory=pss(server.pid),
+            foreign=foreign_share(before, after),
+        )
+
+    def _until_idle(self, server: Server) -> None:
+        """What nobody waits for any longer is still worked on: that is not the next one's."""
+        deadline, before = time.monotonic() + _SETTLE, -1.0
+        while time.monotonic() < deadline:
+            used = Use.now({"server": server.pid}).groups["server"]
+            if used - before < 0.02:
+                return
+            before = used
+            time.sleep(0.2)
+
+    def _requests(self, kind: Kind, contender: Contender, seconds: int) -> list[bytes]:
+        if contender.rate is None:
+            return contender.make(self._world, OPERATIONS[kind.operation].requests)
+        rate = self._rates.get(kind, contender.rate)
+        return contender.make(self._world, int(rate * seconds * _SPARE) + kind.connections)
+
+    def _under_load(self, kind: Kind, contender: Contender, requests: list[bytes], seconds: int) -> Outcome:
+        load = Load(
+            requests,
+            self._world.folder,
+            port=self._world.servers[contender.server].port,
+            connections=kind.connections,
+            seconds=seconds,
+            once=contender.rate is not None,
+        )
+        return load.outcome()
