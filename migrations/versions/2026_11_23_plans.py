@@ -21,7 +21,6 @@ depends_on: str | Sequence[str] | None = None
 _OPEN = sa.text("state IN ('received', 'waiting')")
 _INDEXES = {
     "ix_credential_changes_expires_at": ("credential_changes", ["expires_at"], None),
-    "ix_cloud_notices_provider": ("cloud_notices", ["provider", "id"], None),
     "ix_cloud_notices_open": ("cloud_notices", ["id"], _OPEN),
     "ix_real_name_submissions_status": ("real_name_submissions", ["status", "id"], None),
 }
