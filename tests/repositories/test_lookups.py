@@ -122,7 +122,7 @@ async def test_holders_staff_the_gate_and_the_feed_are_never_old(copied: Copied)
 
     assert profile.json()["company_name"] == "Renamed"
     assert trail.json()["items"][0]["action"] == "profile.edited"
-    assert gate.json()["eligible"] is False
+    assert gate.json()["reason"] == "account_suspended"
     assert "account.suspended" in [one["type"] for one in events.json()["items"]]
 
 
