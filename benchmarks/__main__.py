@@ -1,7 +1,6 @@
 """`python -m benchmarks`: the whole run, or a part of it."""
 
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +9,13 @@ import asyncpg
 import typer
 
 from app.core import migrations
-from benchmarks import machine, report, servers
+from benchmarks import load, machine, report, servers
+from benchmarks.figures import Figures, Kind, Window
 from benchmarks.operations import OPERATIONS
 from benchmarks.profile import profile
-from benchmarks.run import Kind, Runner, Window
+from benchmarks.run import Runner
 from benchmarks.world import world
 from tests.support.postgres import postgres
-
 
 bench = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,7 +27,9 @@ def main(
     rounds: Annotated[int, typer.Option(help="Windows of each contender.")] = 3,
     seconds: Annotated[int, typer.Option(help="Length of a window.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes of each server.")] = 2,
-    only: Annotated[list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("var/bench.json"),
     profiled: Annotated[str, typer.Option("--profile", help="Show where the time of an operation goes instead.")] = "",
     dirty: Annotated[bool, typer.Option(help="Keep windows in which something else was busy.")] = False,
@@ -41,27 +42,30 @@ def main(
             if profiled:
                 typer.echo(profile(made, profiled, connections=16, seconds=10))
                 return
-            runner = Runner(made, postgres=asyncio.run(_postmaster(database)), seconds=seconds, dirty=dirty)
-            windows = _rounds(runner, only or list(OPERATIONS), rounds)
-    out.parent.mkdir(parents=True, exist_ok=True)
+            first = asyncio.run(_postmaster(database))
+            runner = Runner(made, postgres=first, workers=workers, seconds=seconds, dirty=dirty)
+            windows, starts = _rounds(runner, only or list(OPERATIONS), rounds)
     settings = {"accounts": accounts, "rounds": rounds, "seconds": seconds, "workers": workers, "cores": machine.CORES}
-    out.write_text(json.dumps({"settings": settings, "windows": [one.members() for one in windows]}, indent=1))
-    typer.echo(report.table(out))
+    figures = Figures({**settings, "load": load.tool()}, windows, starts)
+    figures.write(out)
+    typer.echo(report.markdown(figures))
 
 
-def _rounds(runner: Runner, operations: list[str], rounds: int) -> list[Window]:
+def _rounds(runner: Runner, operations: list[str], rounds: int) -> tuple[list[Window], list[float]]:
+    """Windows, and the seconds of a start in each round."""
     kinds = [
         Kind(operation, contender, connections)
         for operation in operations
         for connections in OPERATIONS[operation].connections
         for contender in OPERATIONS[operation].contenders
     ]
-    windows = []
-    for kind in kinds * rounds:
-        window = runner.window(kind)
-        windows.append(window)
-        typer.echo(report.line(window), err=True)
-    return windows
+    windows, starts = [], []
+    for _ in range(rounds):
+        starts.append(runner.start())
+        for kind in kinds:
+            windows.append(runner.window(kind))
+            typer.echo(report.line(windows[-1]), err=True)
+    return windows, starts
 
 
 async def _postmaster(database: str) -> int:

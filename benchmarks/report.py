@@ -1,20 +1,83 @@
-"""Figures out of a run: medians, and ratios to the reference. `python -m benchmarks.report var/bench.json`."""
+"""Figures as tables. `python -m benchmarks.report var/bench.json` prints what `docs/performance.md` shows."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks.run import Window
+import typer
+
+from benchmarks.figures import Figures, Kind, Window, kinds, ratio
+from benchmarks.goals import GOALS
+from benchmarks.operations import OPERATIONS
+
+_HEAD = (
+    *("operation", "c", "contender", "req/s", "p50 ms", "p99 ms", "CPU ms: server", "database", "MiB"),
+    *("req/s ×", "p99 ×", "CPU ×", "windows"),
+)
 
 
 def line(window: Window) -> str:
     """One window, in words."""
     state = "" if window.clean else f"  dirty: {window.foreign:.0%}"
     return (
-        f"{window.operation:22} {window.contender:10} c={window.connections:<3} {window.per_second:8.1f}/s "
+        f"{window.operation:32} {window.contender:14} c={window.connections:<3} {window.per_second:8.1f}/s "
         f"p50 {window.p50:7.1f} p99 {window.p99:7.1f} cpu {window.server_cpu:.3f}+{window.database_cpu:.3f} ms{state}"
     )
 
 
-def table(path: Path) -> str:
-    found = json.loads(path.read_text())
-    return "\n".join(map(line, (Window(**one) for one in found["windows"])))
+def markdown(figures: Figures) -> str:
+    """Goals first, then everything that was measured, medians of the clean windows."""
+    return f"{goals(figures)}\n\n{everything(figures)}"
+
+
+def goals(figures: Figures) -> str:
+    """Each goal beside what was found."""
+    rows = [
+        (goal.name, goal.shown(goal.must), goal.shown(goal.aim), goal.shown(found), goal.verdict(found))
+        for goal in GOALS
+        if (found := goal.find(figures)) is not None
+    ]
+    return _table(("goal", "must", "aim", "found", ""), rows)
+
+
+def everything(figures: Figures) -> str:
+    """Medians, and their ratios to the operation's reference."""
+    return _table(_HEAD, [_row(figures, kind) for kind in kinds(figures.windows)])
+
+
+def _row(figures: Figures, kind: Kind) -> tuple[str, ...]:
+    names = list(OPERATIONS[kind.operation].contenders)
+    reference = Kind(kind.operation, names[1], kind.connections)
+
+    def of(member: str) -> str:
+        return f"{figures.median(kind, member) or 0:.3g}"
+
+    def times(member: str) -> str:
+        found = ratio(figures.median(kind, member), figures.median(reference, member))
+        return "" if kind == reference or found is None else f"{found:.2f}"
+
+    windows = figures.clean(kind)
+    dirty = "" if windows[0].clean else " dirty"
+    return (
+        *(kind.operation, str(kind.connections), kind.contender, f"{figures.median(kind, 'per_second') or 0:.0f}"),
+        *(of("p50"), of("p99"), of("server_cpu"), of("database_cpu"), f"{figures.median(kind, 'memory') or 0:.0f}"),
+        *(times("per_second"), times("p99"), times("cpu"), f"{len(windows)}{dirty}"),
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(_lines(head, rows))
+
+
+def _lines(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    for row in (head, tuple("---" for _ in head), *rows):
+        yield f"| {' | '.join(row)} |"
+
+
+def main(path: Annotated[Path, typer.Argument(help="What a run has written.")]) -> None:
+    """Print the tables of a run."""
+    typer.echo(markdown(Figures.read(path)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,65 +1,39 @@
 """The method: every contender of an operation in turn, round after round; windows with somebody else in them go."""
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
+from benchmarks import servers
+from benchmarks.figures import Kind, Window
 from benchmarks.load import Load, Outcome
 from benchmarks.machine import Use, foreign_share, pss
-from benchmarks.operations import OPERATIONS, Contender
+from benchmarks.operations import BESIDE, OPERATIONS, Contender
 from benchmarks.servers import Server
 from benchmarks.world import World
 
-FOREIGN = 0.12  # of the machine; above it a window is dropped
 _TRIES = 4  # windows for one figure before a dirty one is taken as it is
-_WARM = 1  # second
+_WARM = 1  # seconds
 _SETTLE = 10  # seconds at most between windows
 _SPARE = 1.5  # times as many requests as the last window of the kind took
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One contender under load for some seconds. CPU in milliseconds a request, memory in MiB, p50 and p99 in ms."""
-
-    operation: str
-    contender: str
-    connections: int
-    requests: int
-    per_second: float
-    p50: float
-    p99: float
-    server_cpu: float
-    database_cpu: float
-    memory: float
-    foreign: float
-
-    @property
-    def clean(self) -> bool:
-        return self.foreign <= FOREIGN
-
-    def members(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a window is a window of."""
-
-    operation: str
-    contender: str
-    connections: int
 
 
 class Runner:
     """`postgres` is the first process of the database; `dirty` takes every window as it comes."""
 
-    def __init__(self, world: World, *, postgres: int, seconds: int, dirty: bool) -> None:
+    def __init__(self, world: World, *, postgres: int, workers: int, seconds: int, dirty: bool) -> None:
         self._world = world
         self._postgres = postgres
+        self._workers = workers
         self._seconds = seconds
         self._tries = 1 if dirty else _TRIES
         self._warm: set[tuple[str, str]] = set()
         self._rates: dict[Kind, float] = {}
+        self._made: dict[tuple[str, str, str], list[bytes]] = {}
+
+    def start(self) -> float:
+        """Seconds from the command to the first 200, of another instance of the service."""
+        with servers.service(self._world.folder, self._world.environment, workers=self._workers) as started:
+            return started.started
 
     def window(self, kind: Kind) -> Window:
         """One window, again while somebody else is busy. Raises RuntimeError for answers that are not as expected."""
@@ -115,17 +89,20 @@ class Runner:
 
     def _requests(self, kind: Kind, contender: Contender, seconds: int) -> list[bytes]:
         if contender.rate is None:
-            return contender.make(self._world, OPERATIONS[kind.operation].requests)
+            key = kind.operation, kind.contender, self._world.service_token
+            if key not in self._made:
+                self._made[key] = contender.make(self._world, OPERATIONS[kind.operation].requests)
+            return self._made[key]
         rate = self._rates.get(kind, contender.rate)
         return contender.make(self._world, int(rate * seconds * _SPARE) + kind.connections)
 
     def _under_load(self, kind: Kind, contender: Contender, requests: list[bytes], seconds: int) -> Outcome:
-        load = Load(
-            requests,
-            self._world.folder,
-            port=self._world.servers[contender.server].port,
-            connections=kind.connections,
-            seconds=seconds,
-            once=contender.rate is not None,
-        )
-        return load.outcome()
+        port = self._world.servers[contender.server].port
+        folder, once = self._world.folder, contender.rate is not None
+        others = contender.beside(self._world, OPERATIONS[kind.operation].requests) if contender.beside else []
+        load = Load(requests, folder, port=port, connections=kind.connections, seconds=seconds, once=once)
+        if not others:
+            return load.outcome()
+        beside = Load(others, folder / "beside", port=port, connections=BESIDE, seconds=seconds, once=False)
+        seen, other = load.outcome(), beside.outcome()
+        return replace(seen, refused=seen.refused + other.refused, broken=seen.broken + other.broken)

@@ -1,7 +1,6 @@
 """Floor a: Starlette, asyncpg and orjson: who am I; and the bare password hash, one at a time in each process."""
 
 import asyncio
-
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
