@@ -31,7 +31,9 @@ def main(
         list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("var/bench.json"),
-    profiled: Annotated[str, typer.Option("--profile", help="Show where the time of an operation goes instead.")] = "",
+    profiled: Annotated[
+        list[str] | None, typer.Option("--profile", help="Show where its time goes instead; may stand several times.")
+    ] = None,
     dirty: Annotated[bool, typer.Option(help="Keep windows in which something else was busy.")] = False,
 ) -> None:
     """Measure the service beside its floors and print the table."""
@@ -39,8 +41,9 @@ def main(
         migrations.upgrade(database)
         typer.echo(f"seeding {accounts} accounts", err=True)
         with world(Path(folder), database, accounts=accounts, workers=workers) as made:
+            for operation in profiled or ():
+                typer.echo(profile(made, operation, connections=16, seconds=10))
             if profiled:
-                typer.echo(profile(made, profiled, connections=16, seconds=10))
                 return
             first = asyncio.run(_postmaster(database))
             runner = Runner(made, postgres=first, workers=workers, seconds=seconds, dirty=dirty)

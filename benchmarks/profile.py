@@ -21,7 +21,7 @@ def profile(world: World, name: str, *, connections: int, seconds: int) -> str:
     operation = OPERATIONS[name]
     contender = operation.contenders["service"]
     server = world.servers[contender.server]
-    count = operation.requests if contender.rate is None else contender.rate * seconds * 3
+    count = operation.requests if contender.rate is None else contender.rate * seconds
     requests, once = contender.make(world, count), contender.rate is not None
     load = Load(requests, world.folder, port=server.port, connections=connections, seconds=seconds + 2, once=once)
     stacks = _record(server.pid, world.folder / "stacks", seconds)
