@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check drill lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -38,6 +38,13 @@ openapi: .venv/.ok  ## the committed documents are what the code says, valid, an
 
 migrations: .venv/.ok  ## the models are what the migrations build
 	$(V) -m app migrate --check
+
+image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, 2 minutes)
+	@command -v debootstrap >/dev/null || apt-get install --yes --no-install-recommends debootstrap
+	$(V) -m tests.image
+
+drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
+	drill/install.sh && $(V) -m drill $(ARGS)
 
 lock:  ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock

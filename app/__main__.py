@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from app.api.openapi import VERSION
 from app.api.wiring import Container
 from app.cli import serving
 from app.cli.clients import clients
@@ -103,6 +104,7 @@ def openapi(
 
 
 async def _work(container: Container) -> None:
+    telemetry.begin(VERSION)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -19,6 +19,7 @@ from app.api.routers.public import dev, operations
 from app.api.wiring import Container, build
 from app.core.config import Settings
 from app.core.errors import AppError
+from app.core.telemetry import begin
 
 MAX_BODY = 64 * 1024  # bytes
 _KEYS_EVERY = 30  # seconds between looks at the signing keys
@@ -55,7 +56,12 @@ def create_app(settings: Settings) -> FastAPI:
         expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "Idempotency-Replayed"],
         max_age=600,
     )
-    app.add_middleware(Surroundings, max_body=MAX_BODY)
+    app.add_middleware(
+        Surroundings,
+        max_body=MAX_BODY,
+        receive_seconds=settings.receive_seconds,
+        max_requests=settings.max_requests,
+    )
     return app
 
 
@@ -73,6 +79,7 @@ def documents() -> dict[str, dict[str, Any]]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     container: Container = app.state.container
+    begin(openapi.VERSION)
     await _load_keys(container)
     stopping = asyncio.Event()
     following = asyncio.create_task(_follow_keys(container, stopping))

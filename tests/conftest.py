@@ -18,6 +18,7 @@ from tests.support.api import Api, empty, running
 from tests.support.postgres import postgres
 
 logging.configure("INFO")  # as in production: a failing test shows what an operator would see
+pytest_plugins = ("tests.plans.plugin",)
 BACKENDS = ("sqlite", "postgresql")
 _MADE_ANEW = re.compile(r"(?=[A-Za-z_-]*\d)[\w-]{32}")  # ids and tokens
 _GZIP = b"\x1f\x8b"  # and after it, the time

@@ -31,6 +31,7 @@ FROZEN = [
     "account_closed",
     "account_suspended",
     "body_too_large",
+    "body_too_slow",
     "busy",
     "change_expired",
     "change_held",

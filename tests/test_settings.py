@@ -16,8 +16,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.core import migrations
-from app.core.config import DEVELOPMENT_SECRET, Settings, load, unknown_variables
+from app.core import config, migrations
+from app.core.config import DEVELOPMENT_SECRET, Settings, load, unknown_names
 from app.main import create_app
 from app.notifiers.base import Message
 from tests.support.api import PASSWORD, Api, Holder, running
@@ -227,8 +227,44 @@ def test_development_only_warns_of_variables_that_name_no_setting(tmp_path: Path
 def test_a_setting_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("guance_code_tries", "3")
 
-    assert unknown_variables() == []
+    assert unknown_names() == []
     assert load().code_tries == 3
+
+
+# Files
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that container engines mount secrets in."""
+    monkeypatch.setattr(config, "SECRETS", tmp_path)
+    return tmp_path
+
+
+def test_a_secret_may_come_as_a_file_that_is_named_like_its_setting(mounted: Path) -> None:
+    secrets = {"GUANCE_SECRET_KEY", "GUANCE_DATABASE_URL"}
+    for name in secrets:
+        (mounted / name.lower()).write_text(f"{PRODUCTION[name]}\n")
+    (mounted / "another-service").mkdir()  # what an orchestrator mounts beside them
+
+    settings = load_from({name: value for name, value in PRODUCTION.items() if name not in secrets})
+
+    assert settings.secret == SECRET.encode()
+    assert settings.database_url.get_secret_value() == PRODUCTION["GUANCE_DATABASE_URL"]
+
+
+def test_a_variable_wins_over_a_file(mounted: Path) -> None:
+    (mounted / "guance_audience").write_text("of the file")
+
+    assert load_from({}).audience == "of the file"
+    assert load_from({"GUANCE_AUDIENCE": "of the variable"}).audience == "of the variable"
+
+
+def test_a_file_that_names_no_setting_is_refused_in_production(mounted: Path) -> None:
+    (mounted / "guance_secret_kye").write_text(SECRET)
+
+    with pytest.raises(ValueError, match="unknown settings: guance_secret_kye"):
+        load_from(PRODUCTION)
 
 
 # Secrets

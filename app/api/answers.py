@@ -7,6 +7,8 @@ from app.api.texts import problem_text
 from app.core.errors import (
     AppError,
     BodyTooLarge,
+    BodyTooSlow,
+    Busy,
     ClientDisabled,
     DatabaseUnavailable,
     InsufficientScope,
@@ -24,8 +26,8 @@ from app.core.errors import (
 Responses = dict[int | str, dict[str, Any]]
 MEDIA_TYPE = "application/problem+json"
 
-_ALWAYS: tuple[type[AppError], ...] = (Invalid, Internal, DatabaseUnavailable, TransactionConflict)
-WITH_BODY = (Malformed, BodyTooLarge, UnsupportedMediaType, Invalid)
+_ALWAYS: tuple[type[AppError], ...] = (Invalid, Internal, Busy, DatabaseUnavailable, TransactionConflict)
+WITH_BODY = (Malformed, BodyTooSlow, BodyTooLarge, UnsupportedMediaType, Invalid)
 LOGGED_IN = (Unauthenticated, InvalidToken, SessionEnded)
 CALLED_BY_SERVICE = (Unauthenticated, InvalidToken, ClientDisabled, InsufficientScope)
 LIMITED = (TooMany,)

@@ -22,8 +22,10 @@ from app.core.errors import (
     NotFound,
     SettlementRefused,
     TokenRefused,
+    TooMany,
     UnsupportedMediaType,
 )
+from app.core.telemetry import REFUSALS
 
 _BY_STATUS: dict[int, type[AppError]] = {
     400: Malformed,
@@ -91,6 +93,8 @@ def install(app: FastAPI) -> None:
         failure = _meaning(error)
         if isinstance(failure, MethodNotAllowed):
             failure.headers["Allow"] = ", ".join(_allowed(request))
+        if isinstance(failure, TooMany):
+            REFUSALS.labels(failure.policy, "yes").inc()
         return problem(failure, request.headers, request.scope["state"]["trace_id"])
 
     async def refuse_token(_: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """What surrounds every request: its ids, its log line, its limits and the headers of its answer. Pure ASGI."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem
 from app.core import ids
-from app.core.errors import BodyTooLarge, Internal
-from app.core.telemetry import REQUESTS
+from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal
+from app.core.telemetry import count_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
@@ -30,6 +31,8 @@ _CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry 
     b"worker-src blob:; frame-ancestors 'none'"
 )
 
+_ALWAYS_ANSWERED = ("/livez", "/readyz")  # however busy: a server that only has much to do is not to be restarted
+
 log = structlog.get_logger()
 
 
@@ -37,9 +40,11 @@ class Surroundings:
     """Request and trace ids in and out, one access log line, security headers, `no-store`, the body limit, and an
     answer for a bug: 500 without a word of its cause."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, receive_seconds: float, max_requests: int) -> None:
         self._app = app
-        self._max_body = max_body
+        self._max_body, self._receive_seconds = max_body, receive_seconds
+        self._max_requests = max_requests
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,17 +57,21 @@ class Surroundings:
         structlog.contextvars.bind_contextvars(request_id=state["request_id"], trace_id=state["trace_id"])
         answer = _Answer(send, state["request_id"])
         began = time.perf_counter()
+        self._running += 1
         try:
+            if self._running > self._max_requests and scope["path"] not in _ALWAYS_ANSWERED:
+                raise Busy(retry_after=1)
             if int(_digits(headers.get("content-length"))) > self._max_body:
                 raise BodyTooLarge
-            await self._app(scope, _limited(receive, self._max_body), answer.send)
-        except BodyTooLarge as error:
+            await self._app(scope, _limited(receive, self._max_body, self._receive_seconds), answer.send)
+        except (Busy, BodyTooLarge, BodyTooSlow) as error:
             await problem(error, headers, state["trace_id"])(scope, receive, answer.send)
         except Exception:
             log.exception("request_failed")
             if not answer.started:
                 await problem(Internal(), headers, state["trace_id"])(scope, receive, answer.send)
         finally:
+            self._running -= 1
             _report(scope, answer.status, time.perf_counter() - began)
 
 
@@ -92,13 +101,22 @@ class _Answer:
         await self._send(message)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Raises BodyTooLarge as soon as a body without a length grows past the limit."""
-    received = 0
+def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
+    """Raises BodyTooLarge as soon as a body without a length grows past the limit, BodyTooSlow when it takes longer
+    than `seconds` from now. What comes behind a body, the client's leaving, may take its time."""
+    received, whole = 0, False
+    deadline = asyncio.get_running_loop().time() + seconds
 
     async def counted() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow from None
+        whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > limit:
             raise BodyTooLarge
@@ -124,5 +142,5 @@ def _trace_id(headers: Headers) -> str:
 def _report(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     """The route's template, never the path: a path may hold a username."""
     route = getattr(scope.get("route"), "path", "unmatched")
-    REQUESTS.labels(scope["method"], route, status).inc()
+    count_request(scope["method"], route, status, seconds)
     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

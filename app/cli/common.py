@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.api.texts import problem_text
 from app.api.wiring import Container, build
 from app.core import logging, migrations
-from app.core.config import Settings, load, unknown_variables
+from app.core.config import Settings, load, unknown_names
 from app.core.errors import AppError, NotReady
 
 _REMEDIES = {
@@ -35,7 +35,7 @@ def settings_of_process(*, quiet: bool = False) -> Settings:
             typer.echo(line, err=True)
         raise typer.Exit(2) from None
     logging.configure("WARNING" if quiet else settings.log_level)
-    if unknown := unknown_variables():
+    if unknown := unknown_names():
         log.warning("unknown_settings", names=unknown)
     return settings
 

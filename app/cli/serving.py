@@ -1,5 +1,6 @@
 """`python -m app serve`: one process, or several behind one socket."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,11 +13,13 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from app.cli.connections import bounded
 from app.cli.prefork import Prefork, Pulse, Work
 from app.core import telemetry
 from app.core.config import Settings
 from app.main import create_app
 
+_KEEP_ALIVE = 75  # seconds; longer than a proxy keeps a connection, so that it never sends into one that ends
 _TICKS = 5  # of uvicorn's tenths of a second, from beat to beat
 
 log = structlog.get_logger()
@@ -37,6 +40,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
             telemetry.serve(metrics_port)
         return Server(config, before_exit=events.stop).serve_all()
     listening = config.bind_socket()
+    telemetry.forget(os.getpid())  # what it did so far, it did for all
 
     def work(pulse: Pulse) -> None:
         sys.exit(Server(config, before_exit=events.stop, pulse=pulse).serve_all([listening]))
@@ -53,12 +57,13 @@ def _config(application: Callable[..., Any], settings: Settings, *, host: str, p
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=bounded(settings.receive_seconds),
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=20,
     )
 

@@ -12,6 +12,7 @@ from app.core.limits import Limits
 from app.core.reference import is_time_zone
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-in-production"
+SECRETS = Path("/run/secrets")  # where container engines put them, a file each
 _SECRET_LENGTH = 32  # characters; NIST SP 800-107r1 §5.3.4: an HMAC key no shorter than the hash
 
 
@@ -77,6 +78,8 @@ class Settings(BaseSettings, Limits):
     cors_origins: list[str] = []
     forwarded_allow_ips: str = "127.0.0.1"
     metrics_port: PositiveInt | None = None
+    max_requests: PositiveInt = 500
+    receive_seconds: PositiveInt = 10
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     argon2_memory_kib: Annotated[int, Field(ge=8)] = 19_456
@@ -84,6 +87,7 @@ class Settings(BaseSettings, Limits):
     argon2_parallelism: PositiveInt = 1
     hash_threads: PositiveInt = 1
     hash_queue: PositiveInt = 32
+    login_failure_seconds: Annotated[float, Field(ge=0)] = 0.5
 
     worker_in_server: bool = True
     outbox_poll_seconds: Annotated[float, Field(gt=0)] = 1.0
@@ -239,14 +243,19 @@ class Settings(BaseSettings, Limits):
 
 
 def load() -> Settings:
-    """The settings of this process; in production a `GUANCE_` variable that names no setting is an error."""
-    settings = Settings()
-    if (unknown := unknown_variables()) and not settings.is_development:
+    """The settings of this process: variables, and files of SECRETS named like them.
+
+    A variable wins over a file. In production a `GUANCE_` variable or file that names no setting is an error.
+    """
+    settings = Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
+    if (unknown := unknown_names()) and not settings.is_development:
         raise ValueError(f"unknown settings: {', '.join(unknown)}")
     return settings
 
 
-def unknown_variables() -> list[str]:
-    """The `GUANCE_` environment variables that name no setting: mostly a slip of the pen."""
+def unknown_names() -> list[str]:
+    """What begins with `GUANCE_`, variable or file, and names no setting: mostly a slip of the pen."""
     known = {f"GUANCE_{name}".upper() for name in Settings.model_fields}
-    return sorted(name for name in os.environ if name.upper().startswith("GUANCE_") and name.upper() not in known)
+    files = [path.name for path in SECRETS.iterdir()] if SECRETS.is_dir() else []
+    given = [name for name in (*os.environ, *files) if name.upper().startswith("GUANCE_")]
+    return sorted(name for name in given if name.upper() not in known)

@@ -13,10 +13,11 @@ from enum import StrEnum
 import idna
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from phonenumbers import PhoneNumberType
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumberType
 
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{3,31}")
 _TEXTABLE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+_DIAL_CODES = {str(code): regions[0] for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
 _EMAIL_LENGTH = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 
 
@@ -86,6 +87,20 @@ def read_phone(text: str, *, region: str, countries: Collection[str]) -> str:
     if phonenumbers.region_code_for_number(number) not in countries:
         raise ContactRefused("phone_country_not_served")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def country_of(contact: str) -> str:
+    """The country of an E.164 number: the first of those that share its dial code. `none` for what is no number.
+
+    By a table alone: a number's own country (of +1, say) takes the library so long to find that the time would tell
+    a contact from a stand-in.
+    """
+    if not contact.startswith("+"):
+        return "none"
+    found = (
+        _DIAL_CODES.get(contact[1:length]) for length in (2, 3, 4)
+    )  # ITU-T E.164: one to three digits, no prefixes
+    return next((country for country in found if country), "none")
 
 
 def read_identifier(text: str, *, region: str) -> Identifier:

@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from app.core.telemetry import CONNECTIONS_ROOM, CONNECTIONS_USED
 
 METADATA = MetaData(
     naming_convention={
@@ -21,6 +23,8 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
 
@@ -58,20 +62,45 @@ def async_url(url: str) -> URL:
     return parsed.set(drivername=driver.get(parsed.drivername, parsed.drivername))
 
 
-def open_engine(url: str, *, pool_size: int = 10, pooler: str = "none", timeout: float = 5) -> AsyncEngine:
-    """An engine; nothing is connected yet. `timeout` in seconds is for connecting, for the pool and for a statement."""
+def open_engine(
+    url: str, *, pool_size: int = 10, pooler: str = "none", timeout: float = 5, name: str = "primary"
+) -> AsyncEngine:
+    """An engine; nothing is connected yet. `timeout` in seconds is for connecting, for the pool and for a statement.
+
+    `name` is what the metrics call it.
+    """
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, pool_size=pool_size, timeout=timeout)
+        return _counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name)
     arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     if mode := parsed.query.get("sslmode"):  # libpq's word, which asyncpg takes as `ssl`
         parsed = parsed.difference_update_query(["sslmode"])
         arguments["ssl"] = ssl.create_default_context() if mode == "verify-full" else mode
-    return create_async_engine(
+    engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_a_demoted_server(context: ExceptionContext) -> None:
+        """After a failover the old server may live on, read-only: its connections are given up, for new ones may lead
+        to the server that writes."""
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
+    return _counted(engine, name)
+
+
+def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
+    """What the pool has lent, in the metrics: told by the pool each time, so no error lasts."""
+    pool = engine.sync_engine.pool
+    assert isinstance(pool, QueuePool)  # noqa: S101 - what both engines are made with
+    used, room = CONNECTIONS_USED.labels(name), CONNECTIONS_ROOM.labels(name)
+    event.listen(pool, "connect", lambda *_: room.set(pool.size()))
+    event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))
+    event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
+    return engine
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:

@@ -8,6 +8,7 @@ AppError
 ├── MethodNotAllowed     405
 ├── Conflict             409  the state of things is against it
 ├── Gone                 410  it was there; its time is over
+├── BodyTooSlow          408  it did not arrive in time
 ├── PreconditionFailed   412 · PreconditionRequired 428
 ├── BodyTooLarge         413 · UnsupportedMediaType 415
 ├── Invalid              422  what was sent cannot be right
@@ -333,6 +334,16 @@ class PreconditionRequired(AppError):
     status, code = 428, "precondition_required"
 
 
+class BodyTooSlow(AppError):
+    """The rest of the body is not waited for, so the connection ends with the answer (RFC 9110 §15.5.9)."""
+
+    status, code = 408, "body_too_slow"
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self.headers["Connection"] = "close"
+
+
 class BodyTooLarge(AppError):
     status, code = 413, "body_too_large"
 
@@ -398,6 +409,7 @@ class TooMany(AppError):
 
     def __init__(self, *, retry_after: int, limit: int = 1, window: int = 60, policy: str = "default") -> None:
         super().__init__(retry_after=retry_after)
+        self.policy = policy
         self.headers["Retry-After"] = str(retry_after)
         self.headers["RateLimit-Policy"] = f'"{policy}";q={limit};w={window}'
         self.headers["RateLimit"] = f'"{policy}";r=0;t={retry_after}'

@@ -17,7 +17,7 @@ from passlib.context import CryptContext
 from passlib.exc import UnknownHashError
 
 from app.core.errors import Busy
-from app.core.telemetry import HASH_QUEUE
+from app.core.telemetry import HASH_QUEUE, HASH_REFUSED
 
 T = TypeVar("T")
 
@@ -119,6 +119,7 @@ class PasswordHasher:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._taken >= self._room:
+            HASH_REFUSED.inc()
             raise Busy(retry_after=1)
         self._taken += 1
         HASH_QUEUE.inc()

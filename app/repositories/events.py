@@ -30,6 +30,11 @@ class EventRepository(Repository):
     async def any_unplaced(self) -> bool:
         return bool(await self._session.scalar(select(exists().where(Event.position.is_(None)))))
 
+    async def unplaced_since(self) -> datetime | None:
+        """Since when the one waits that is next to get its position; None when none waits."""
+        statement = select(Event.created_at).where(Event.position.is_(None)).order_by(Event.written).limit(1)
+        return await self._session.scalar(statement)
+
     async def place(self, limit: int) -> int:
         """Give the next positions to events that are committed and have none; how many.
 

@@ -1,6 +1,8 @@
 """SQL about the schema itself."""
 
-from sqlalchemy import column, select, table
+from datetime import datetime
+
+from sqlalchemy import column, func, null, select, table
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.repositories.base import Repository
@@ -9,12 +11,13 @@ _VERSION = table("alembic_version", column("version_num"))
 
 
 class SchemaRepository(Repository):
-    async def revision(self) -> str | None:
-        """The migration that the database is at; None for an empty one."""
+    async def state(self) -> tuple[str | None, datetime | None]:
+        """The migration that the database is at, None for an empty one; and its clock, where that is not our own."""
+        clock = null() if self._dialect == "sqlite" else func.now()
         try:
-            revision: str | None = await self._session.scalar(select(_VERSION.c.version_num))
+            row = (await self._session.execute(select(_VERSION.c.version_num, clock))).one_or_none()
         except (OperationalError, ProgrammingError) as error:
             if "alembic_version" in str(error.orig):
-                return None
+                return None, None
             raise
-        return revision
+        return (row[0], row[1]) if row else (None, None)

@@ -24,6 +24,7 @@ from app.core.errors import (
     TransactionConflict,
     UsernameTaken,
 )
+from app.core.telemetry import DATABASE_AWAY, POOL_TIMEOUTS
 from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
 from app.repositories.base import Repository
@@ -153,6 +154,7 @@ class Work:
 
     def __init__(self, session: AsyncSession, dialect: str) -> None:
         self.session, self.dialect = session, dialect
+        self.after: list[Callable[[], None]] = []  # called once it is committed, such as to count what it did
 
 
 class UnitOfWork:
@@ -173,6 +175,8 @@ class UnitOfWork:
             async with self._sessions() as session, session.begin():
                 work = Work(session, self._dialect)
                 yield work
+        for tell in work.after:
+            tell()
         if work.outbox.touched:
             self.on_messages()
         if work.events.touched:
@@ -199,8 +203,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _meaning(error) from error
+        meaning = _meaning(error)
+        if isinstance(meaning, DatabaseUnavailable):
+            DATABASE_AWAY.inc()
+        raise meaning from error
     except (PoolTimeout, ConnectionError, TimeoutError, OSError) as error:
+        (POOL_TIMEOUTS if isinstance(error, PoolTimeout) else DATABASE_AWAY).inc()
         raise DatabaseUnavailable from error
 
 

@@ -236,6 +236,20 @@ class WebhookRepository(Repository):
         ).one()
         return row[0], row[1]
 
+    async def states(self) -> tuple[int, int, int]:
+        """How many endpoints are active, how many of them failed at their last attempt, how many are paused."""
+        active = WebhookEndpoint.status == EndpointStatus.ACTIVE
+        row = (
+            await self._session.execute(
+                select(
+                    func.count().filter(active),
+                    func.count().filter(active, WebhookEndpoint.failing_since.is_not(None)),
+                    func.count().filter(~active),
+                ).select_from(WebhookEndpoint)
+            )
+        ).one()
+        return row[0], row[1], row[2]
+
 
 def _owned(client_id: UUID) -> ColumnElement[bool]:
     return WebhookEndpoint.client_id == client_id

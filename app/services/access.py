@@ -8,6 +8,7 @@ from app.core import ids
 from app.core.callers import Origin
 from app.core.clock import now
 from app.core.crypto import digest
+from app.core.telemetry import SESSIONS
 from app.core.tokens import RefreshTokens, Tokens
 from app.models.accounts import Account
 from app.models.activity import Action
@@ -77,6 +78,7 @@ class Access:
         )
         uow.sessions.add(session)
         await uow.sessions.flush()
+        uow.after.append(SESSIONS.labels(method).inc)
         record(uow, action, account.id, origin=origin, session_id=session_id, new=method, name=name)
         return self.grant(session, refresh_token)
 

@@ -8,6 +8,7 @@ from app.core.clock import now
 from app.core.crypto import Mac
 from app.core.errors import ResendTooSoon, TooMany, TooManySends, seconds_until
 from app.core.limits import Limits
+from app.core.telemetry import REFUSALS
 from app.models.verification import Challenge, Channel, Lane, Purpose
 from app.repositories.budgets import Charge, Overdrawn
 from app.repositories.unit_of_work import Work
@@ -90,6 +91,8 @@ def refuse_sending(overdrawn: Sequence[Overdrawn], *, silent: bool) -> bool:
     if told:
         longest = max(told, key=lambda over: over.until)
         raise refusal(ResendTooSoon if longest.charge.name == "gap" else TooManySends, told)
+    if overdrawn:
+        REFUSALS.labels(_TARGET, "no").inc()
     return bool(overdrawn)
 
 

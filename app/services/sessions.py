@@ -1,5 +1,8 @@
 """Logging in and out, and keeping a session going."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,6 +12,7 @@ from app.core.clock import now
 from app.core.crypto import digest
 from app.core.errors import (
     AccountSuspended,
+    AppError,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTicket,
@@ -16,6 +20,7 @@ from app.core.errors import (
     SessionEnded,
 )
 from app.core.passwords import PasswordHasher
+from app.core.telemetry import LOGIN_FAILURES
 from app.models.accounts import Account, Status
 from app.models.activity import Action, Actor
 from app.models.sessions import Delivery, Ending, Method, Session
@@ -63,6 +68,7 @@ class SessionService:
         throttling: Throttling,
         hasher: PasswordHasher,
         grace: timedelta,
+        failure_takes: float,
     ) -> None:
         self.uow = uow
         self.access = access
@@ -71,13 +77,27 @@ class SessionService:
         self.throttling = throttling
         self.hasher = hasher
         self._grace = grace
+        self._failure_takes = failure_takes  # seconds
 
     async def request_code(self, *, identifier: str, origin: Origin) -> Sent:
         """Send a login code to whom the identifier names; the same answer when it names nobody."""
         return await self.codes.ask(identifier=identifier, purpose=Purpose.LOGIN, template="login_code", origin=origin)
 
     async def log_in_by_password(self, *, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
-        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy."""
+        """Raises InvalidCredentials (whatever of it was wrong), LoginSlowed, AccountSuspended and Busy.
+
+        A refusal takes a least time: hashes of other services take longer or shorter than ours, and an account with one
+        could be told by it (ASVS 5.0 6.3.8).
+        """
+        began = _seconds()
+        try:
+            with _counted(Method.PASSWORD):
+                return await self._log_in_by_password(identifier, password, delivery, origin)
+        except InvalidCredentials:
+            await asyncio.sleep(began + self._failure_takes - _seconds())
+            raise
+
+    async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
         right = await self.hasher.verify(password, attempt.password_hash)
         if attempt.account is None or not right:
@@ -90,12 +110,17 @@ class SessionService:
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
-        challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
-        return await self._admit_by_code(challenge, delivery, origin)
+        with _counted(Method.CODE):
+            challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
+            return await self._admit_by_code(challenge, delivery, origin)
 
-    @retried
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
+        with _counted(Method.TICKET):
+            return await self._redeem(ticket, delivery, origin)
+
+    @retried
+    async def _redeem(self, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         async with self.uow() as uow:
             named = await uow.sessions.ticket(digest(ticket))
             account = await uow.accounts.hold(named.account_id) if named else None
@@ -240,6 +265,21 @@ class SessionService:
     def _is_fresh(self, session: Session) -> bool:
         """Whether the answer to the exchange may have got lost on its way."""
         return session.rotated_at is not None and now() <= session.rotated_at + self._grace
+
+
+@contextmanager
+def _counted(method: Method) -> Iterator[None]:
+    """Counts a login that was refused, not one that could not be tried."""
+    try:
+        yield
+    except AppError as error:
+        if error.status < 500:
+            LOGIN_FAILURES.labels(method, error.code).inc()
+        raise
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _may_refresh(session: Session, account: Account) -> bool:

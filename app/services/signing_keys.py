@@ -14,6 +14,7 @@ from typing import TypeVar
 from app.core.clock import now
 from app.core.crypto import Seal, Unreadable
 from app.core.errors import NotFound
+from app.core.telemetry import SIGNING_KEY_SINCE
 from app.core.tokens import BadToken, Claims, ServiceClaims, SigningKey, Tokens
 from app.models.sessions import StoredKey
 from app.repositories.unit_of_work import UnitOfWork
@@ -49,7 +50,10 @@ class SigningKeyService:
         """Take the keys that are in the database now."""
         async with self.uow.reading() as uow:
             stored = await uow.signing_keys.all()
-        shown = [key for key, state in self._states(stored) if state in ("next", "signing", "verifying")]
+        states = self._states(stored)
+        for key in (key for key, state in states if state == "signing"):
+            SIGNING_KEY_SINCE.set(key.active_from.timestamp())
+        shown = [key for key, state in states if state in ("next", "signing", "verifying")]
         self.tokens.load([opened for key in shown if (opened := self._open(key))])
 
     async def ensure(self) -> None:

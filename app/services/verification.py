@@ -13,9 +13,11 @@ from uuid import UUID
 from app.core import ids, masking
 from app.core.callers import Origin
 from app.core.clock import now
+from app.core.contacts import country_of
 from app.core.crypto import Mac
 from app.core.errors import AppError, CodeExpired, CodeUsed, TooManySends, TooManyTries, WrongCode, seconds_until
 from app.core.limits import Limits
+from app.core.telemetry import CODES_ENTERED
 from app.models.verification import Challenge, Channel, Lane, Purpose
 from app.repositories.unit_of_work import UnitOfWork, Work
 from app.services.budgets import Budgets, refusal, refuse_sending
@@ -129,12 +131,18 @@ class Verification:
                 challenge_id, purpose=purpose, at=at, code_tries=limits.code_tries, flow_tries=limits.flow_tries
             )
             if challenge is None or account_id not in (None, challenge.account_id):
-                raise self._reason(await uow.challenges.get(challenge_id), purpose, account_id, at)
+                found = await uow.challenges.get(challenge_id)
+                reason = self._reason(found, purpose, account_id, at)
+                _count(found, reason.code)
+                raise reason
             overdrawn = await uow.budgets.take(self._budgets.trying(challenge))
         if overdrawn:
+            _count(challenge, TooManyTries.code)
             raise refusal(TooManyTries, overdrawn)
         if not self._codes.matches(challenge.code_mac, *_bound_to(challenge), code):
+            _count(challenge, WrongCode.code)
             raise WrongCode(tries_left=self.tries_left(challenge))
+        _count(challenge, "right")
         return challenge
 
     async def consume(self, uow: Work, challenge: Challenge) -> None:
@@ -210,6 +218,12 @@ class Verification:
             window=limits.flow_life_seconds,
             policy="flow-sends",
         )
+
+
+def _count(challenge: Challenge | None, outcome: str) -> None:
+    """A code that somebody entered; without a challenge it is nobody's."""
+    channel, target = (challenge.channel, challenge.target) if challenge else (Channel.NONE, "")
+    CODES_ENTERED.labels(channel, country_of(target), outcome).inc()
 
 
 def _bound_to(challenge: Challenge) -> tuple[str, str, str, str]:

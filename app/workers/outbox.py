@@ -14,8 +14,9 @@ import structlog
 
 from app.core import ids
 from app.core.clock import now
+from app.core.contacts import country_of
 from app.core.crypto import Unreadable
-from app.core.telemetry import DELIVERY_SECONDS, MESSAGES
+from app.core.telemetry import CODES_SENT, DELIVERY_SECONDS, MESSAGES
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
 from app.notifiers.base import Message, Notifier, PermanentFailure, TemporaryFailure
@@ -114,6 +115,8 @@ class OutboxWorker:
             # A notifier's bug must not stop the others. Only the kind is kept: the text may hold an address.
             log.warning("notifier_failed", message=ids.show(ids.MESSAGE, message.id), kind=type(error).__name__)
             raise TemporaryFailure("internal") from None
+        if "code" in params:
+            CODES_SENT.labels(message.channel, country_of(message.to)).inc()
 
     async def _try_later(self, message: OutboxMessage, reason: str) -> None:
         until = now() + self._retrying.pause(message.attempts)

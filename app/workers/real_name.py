@@ -12,7 +12,7 @@ import structlog
 
 from app.core import ids
 from app.core.clock import now
-from app.core.telemetry import REAL_NAME_CALLS
+from app.core.telemetry import REAL_NAME_CALLS, REAL_NAME_SECONDS
 from app.gateways.real_name.base import Claim, Outcome, Provider, Verdict
 from app.models.real_name import ProviderCall, Reason, Submission, SubmissionStatus
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
@@ -104,7 +104,8 @@ class RealNameWorker:
 
     async def _verify(self, name: str, call: ProviderCall, claim: Claim) -> Verdict:
         try:
-            return await self._providers.by_name[name].verify(call.id.hex, claim)
+            with REAL_NAME_SECONDS.labels(name).time():
+                return await self._providers.by_name[name].verify(call.id.hex, claim)
         except Exception as error:
             # A provider's bug must not stop the others. Only the kind is kept: the text may hold a name.
             log.warning("provider_failed", provider=name, kind=type(error).__name__)

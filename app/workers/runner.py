@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.core.errors import Unavailable
+from app.core.telemetry import WORKER_FAILURES
 from app.workers.marketplace import MarketplaceWorker
 from app.workers.outbox import OutboxWorker
 from app.workers.real_name import RealNameWorker
@@ -94,9 +95,11 @@ class Runner:
                 if await work():
                     continue  # there may be more
             except Unavailable:
+                WORKER_FAILURES.labels(work.__qualname__, "unavailable").inc()
                 log.warning("worker_waits", work=work.__qualname__, why="database unavailable")
                 pause = max(every, _AWAY_PAUSE)
             except Exception:
+                WORKER_FAILURES.labels(work.__qualname__, "error").inc()
                 log.exception("worker_failed", work=work.__qualname__)
                 pause = max(every, _AWAY_PAUSE)
             await self._pause(pause, wake)

@@ -1,15 +1,18 @@
 """What happens by the clock: waiting changes take effect, what expired is forgotten, the backlog is measured."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from app.core.clock import now
 from app.core.telemetry import (
+    EVENTS_UNPLACED,
     MARKETPLACE_AGE,
     MARKETPLACE_BACKLOG,
+    MEASURED,
     OUTBOX_AGE,
     OUTBOX_WAITING,
+    WEBHOOK_ENDPOINTS,
     WEBHOOKS_AGE,
     WEBHOOKS_WAITING,
 )
@@ -48,14 +51,20 @@ class Upkeep:
         async with self.uow.reading() as uow:
             waiting, oldest = await uow.outbox.backlog()
             deliveries, due = await uow.webhooks.backlog()
+            active, failing, paused = await uow.webhooks.states()
+            unplaced = await uow.events.unplaced_since()
             notices = await uow.marketplace.backlog()
         OUTBOX_WAITING.set(waiting)
-        OUTBOX_AGE.set((now() - oldest).total_seconds() if oldest else 0)
+        OUTBOX_AGE.set(_age(oldest))
+        EVENTS_UNPLACED.set(_age(unplaced))
         WEBHOOKS_WAITING.set(deliveries)
-        WEBHOOKS_AGE.set(max(0, (now() - due).total_seconds()) if due else 0)
+        WEBHOOKS_AGE.set(_age(due))
+        for state, number in (("active", active - failing), ("failing", failing), ("paused", paused)):
+            WEBHOOK_ENDPOINTS.labels(state).set(number)
         for state, (count, first) in notices.items():
             MARKETPLACE_BACKLOG.labels(state).set(count)
-            MARKETPLACE_AGE.labels(state).set((now() - first).total_seconds() if first else 0)
+            MARKETPLACE_AGE.labels(state).set(_age(first))
+        MEASURED.set(now().timestamp())
         return 0
 
     async def forget(self) -> int:
@@ -77,3 +86,8 @@ class Upkeep:
         if forgotten := {table: count for table, count in deleted.items() if count}:
             log.info("forgotten", **forgotten)
         return expired
+
+
+def _age(since: datetime | None) -> float:
+    """Seconds; 0 for what is not due yet, and for nothing."""
+    return max(0.0, (now() - since).total_seconds()) if since else 0.0

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import time_machine
+from passlib.hash import bcrypt
 from sqlalchemy import update
 
 from app.core.clock import now
@@ -175,6 +176,19 @@ async def test_a_failed_login_takes_as_long_without_an_account_or_a_password(api
     }
 
     assert max(taken.values()) / min(taken.values()) < 2.5
+
+
+@pytest.mark.settings(login_failure_seconds=0.6, login_free_failures=1_000)
+async def test_a_failed_login_takes_its_least_time_whatever_the_hash_costs(api: Api) -> None:
+    """A hash that was handed over is another service's: bcrypt of cost 12 takes about ten times as long as ours."""
+    slow, quick = await api.register(), await api.register()
+    for holder, hashed in ((slow, bcrypt.using(rounds=10).hash(PASSWORD)), (quick, None)):
+        async with api.container.engine.begin() as connection:
+            statement = update(Account).where(Account.username == holder.username)
+            await connection.execute(statement.values(password_hash=hashed))
+    taken = [await seconds(api, name) for name in (slow.username, quick.username, "nobody_here")]
+
+    assert min(taken) >= 0.6
 
 
 async def seconds(api: Api, identifier: str) -> float:

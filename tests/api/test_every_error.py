@@ -295,7 +295,16 @@ async def _(api: Api) -> httpx.Response:
     return await patch_profile(api, await api.register(), {})
 
 
-# 413, 415, 422
+# 408, 413, 415, 422
+
+
+@provokes("body_too_slow", receive_seconds=1)
+async def _(api: Api) -> httpx.Response:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b'{"identifier":'
+        await asyncio.Event().wait()
+
+    return await api.client.post("/v1/login-codes", content=stalling(), headers={"Content-Type": "application/json"})
 
 
 @provokes("body_too_large")

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from sqlalchemy import text
 
 from app.core import migrations
@@ -61,12 +63,18 @@ async def test_process_is_alive(api: Api) -> None:
 
 async def test_service_is_ready_when_database_schema_and_key_are_there(api: Api) -> None:
     answer = await api.client.get("/readyz")
-    checks = {"database": True, "schema": True, "signing_key": True, "data_key": True}
+    checks = {"database": True, "schema": True, "clock": True, "signing_key": True, "data_key": True}
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": checks})
 
 
 @pytest.mark.parametrize(
-    "statement", ["UPDATE alembic_version SET version_num = 'behind'", "DROP TABLE alembic_version"]
+    "statement",
+    [
+        "UPDATE alembic_version SET version_num = 'behind'",
+        "UPDATE alembic_version SET version_num = '2026_11_23_account_core'",
+        "UPDATE alembic_version SET version_num = '2026_01_01_of_a_branch'",
+        "DROP TABLE alembic_version",
+    ],
 )
 async def test_service_is_not_ready_on_another_schema(start: Any, statement: str) -> None:
     api = await start()
@@ -75,7 +83,36 @@ async def test_service_is_not_ready_on_another_schema(start: Any, statement: str
     answer = await api.client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.json()["code"] == "not_ready"
-    assert answer.json()["checks"] == {"database": True, "schema": False, "signing_key": True, "data_key": True}
+    assert answer.json()["checks"] == {
+        "database": True,
+        "schema": False,
+        "clock": True,
+        "signing_key": True,
+        "data_key": True,
+    }
+
+
+async def test_service_stays_ready_while_the_schema_goes_forward_under_it(start: Any) -> None:
+    """Else every replica would leave the proxy in the moment in which the next version's migrations have run."""
+    api = await start()
+    async with api.container.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '2027_01_01_next'"))
+    answer = await api.client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["schema"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "agrees"), [(-60, False), (-6, False), (-4, True), (4, True), (6, False), (60, False)]
+)
+async def test_a_process_whose_clock_is_far_from_the_databases_is_not_ready(
+    pg_api: Api, minutes: int, agrees: bool
+) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
+        answer = await pg_api.client.get("/readyz")
+    assert answer.json()["checks"]["clock"] is agrees
+    if not agrees:
+        assert answer.status_code == 503
+    assert (await pg_api.client.get("/readyz")).status_code == 200
 
 
 async def test_service_is_not_ready_without_a_key_that_signs(start: Any) -> None:
@@ -84,7 +121,13 @@ async def test_service_is_not_ready_without_a_key_that_signs(start: Any) -> None
     await api.container.keys.revoke(kid=key.kid)
     answer = await api.client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"] == {"database": True, "schema": True, "signing_key": False, "data_key": True}
+    assert answer.json()["checks"] == {
+        "database": True,
+        "schema": True,
+        "clock": True,
+        "signing_key": False,
+        "data_key": True,
+    }
 
 
 async def test_production_makes_no_key_by_itself(start: Any) -> None:

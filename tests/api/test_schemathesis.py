@@ -12,7 +12,7 @@ from tests.support.api import PASSWORD, empty, running
 from tests.support.fuzzing import Case, schema_of, serving, takes_what_the_schema_allows
 
 SCHEMA = schema_of("public")
-CHECKS = [takes_what_the_schema_allows()]
+CHECKS = [takes_what_the_schema_allows("public")]
 ENDS_A_SESSION = {"end_current_session", "end_session"}
 ENDS_THE_ACCOUNT = "close_account"
 

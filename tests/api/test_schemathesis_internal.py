@@ -15,10 +15,11 @@ from tests.support.services import client
 SCHEMA = schema_of("internal", "400")  # RFC 6749 §5.2 answers 400 to a scope that the client does not have
 CHECKS = [
     takes_what_the_schema_allows(
+        "internal",
         but_for={
             *("unsupported_hash", "password_twice", "exactly_one_parameter", "one_event_or_span", "empty_span"),
             *("invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
-        }
+        },
     )
 ]
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app.core import migrations
-from app.core.database import async_url
+from app.core.database import async_url, open_engine
 from app.core.errors import DatabaseUnavailable
 from app.services.data_keys import DataKeyService
 from app.services.signing_keys import SigningKeyService
@@ -148,7 +148,13 @@ async def test_without_its_database_it_is_alive_but_not_ready(proxied: tuple[Pro
     assert alive.status_code == 200
     assert ready.status_code == 503
     assert ready.headers["retry-after"]
-    assert ready.json()["checks"] == {"database": False, "schema": False, "signing_key": True, "data_key": True}
+    assert ready.json()["checks"] == {
+        "database": False,
+        "schema": False,
+        "clock": False,
+        "signing_key": True,
+        "data_key": True,
+    }
     proxy.restore()
     assert (await api.client.get("/readyz")).status_code == 200
 
@@ -214,6 +220,45 @@ async def test_a_read_only_database_still_answers_reads(on_a_file: Api) -> None:
 
     assert (await api.client.get("/v1/account/profile", headers=holder.auth)).status_code == 200
     assert_unavailable(await api.client.post("/v1/sessions", json=_credentials(holder)), "database_unavailable")
+
+
+async def test_connections_to_a_demoted_server_are_given_up(postgres_url: str) -> None:
+    """A failover behind one name: the connections of the pool still lead to the old primary, which only reads now."""
+    database = await create_database(postgres_url)
+    await asyncio.to_thread(migrations.upgrade, database)
+    async with running(database) as api:
+        holder = await api.register()
+        calls = calls_of(holder)
+        await demote(api, database)
+        await asyncio.gather(*(call(api.client) for call in calls))  # every connection of the pool is an old one
+        refused = [await call(api.client) for call in calls]
+        assert {answer.status_code for answer in refused} == {200, 503}  # reads go on
+        for answer in refused:
+            if answer.status_code == 503:
+                assert_unavailable(answer, "database_unavailable")
+        await promote(database)
+        again = [await call(api.client) for call in calls_of(holder)]
+    assert [answer.text for answer in again if not answer.is_success] == []
+
+
+async def demote(api: Api, database: str) -> None:
+    """From the next connection on the server writes nothing."""
+    await _administer(database, f"ALTER DATABASE {async_url(database).database} SET default_transaction_read_only = on")
+    await api.container.engine.dispose()
+
+
+async def promote(database: str) -> None:
+    """The same for writing; connections that are there stay as they are."""
+    await _administer(database, f"ALTER DATABASE {async_url(database).database} RESET default_transaction_read_only")
+
+
+async def _administer(database: str, statement: str) -> None:
+    engine = open_engine(database)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("SET default_transaction_read_only = off"))
+        await connection.execute(text(statement))
+    await engine.dispose()
 
 
 async def test_a_locked_database_file_is_waited_for_and_then_called_unavailable(on_a_file: Api) -> None:

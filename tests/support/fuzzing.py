@@ -1,7 +1,9 @@
 """What the fuzzing of both surfaces shares: a server on PostgreSQL, and what each answer is held to."""
 
+import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,9 @@ from tests.support.clouds import MARKETPLACES
 
 Case = schemathesis.Case[Any]
 
+# Of each test. `python -m tests.support.fuzz` asks for more than a run of the suite has time for.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+ANSWERED: Counter[tuple[str, int]] = Counter()  # by surface and status, in this process
 _PLENTY = 1_000_000
 _SETTINGS = TEST_SETTINGS | {
     # A 429 would hide what lies behind it.
@@ -50,7 +55,7 @@ def schema_of(surface: str, *also_good: str) -> Any:
         "positive_data_acceptance": {"expected-statuses": [*_GOOD, *also_good]},
         "negative_data_rejection": {"expected-statuses": _BAD},
     }
-    generation = {"max-examples": 15, "deterministic": True, "database": "none"}
+    generation = {"max-examples": EXAMPLES, "deterministic": True, "database": "none"}
     config = schemathesis.Config.from_dict({"generation": generation, "checks": checks})
     return schemathesis.openapi.from_dict(documents()[surface], config=config)
 
@@ -73,10 +78,16 @@ def serving(database_url: str, **settings: Any) -> Iterator[str]:
         thread.join()
 
 
-def takes_what_the_schema_allows(*, but_for: Collection[str] = ()) -> CheckFunction:
+def answered(surface: str, status: int) -> None:
+    """Count an answer."""
+    ANSWERED[surface, status] += 1
+
+
+def takes_what_the_schema_allows(surface: str, *, but_for: Collection[str] = ()) -> CheckFunction:
     """A value that the document allows is refused as invalid only for a reason that the document cannot give."""
 
     def check(_: schemathesis.CheckContext, response: schemathesis.Response, case: Case) -> bool | None:
+        answered(surface, response.status_code)
         allowed = case.meta is not None and case.meta.generation.mode is schemathesis.GenerationMode.POSITIVE
         if allowed and response.status_code == 422 and response.json()["code"] == "validation_failed":
             errors = response.json()["errors"]

@@ -17,13 +17,24 @@ class ReadyOut(Out):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"ready": True, "checks": {"database": True, "schema": True, "signing_key": True, "data_key": True}}
+                {
+                    "ready": True,
+                    "checks": {
+                        "database": True,
+                        "schema": True,
+                        "clock": True,
+                        "signing_key": True,
+                        "data_key": True,
+                    },
+                }
             ]
         }
     )
 
     ready: Literal[True] = Field(description="Requests can be served; otherwise the answer is a problem.")
-    checks: dict[str, bool] = Field(description="database, schema (at the code's revision), signing_key and data_key.")
+    checks: dict[str, bool] = Field(
+        description="database, schema (at the code's revision, or one to come), clock, signing_key and data_key."
+    )
 
 
 class KeyOut(Out):

@@ -118,4 +118,5 @@ def _sessions(shared: Shared, throttling: Throttling) -> SessionService:
         throttling=throttling,
         hasher=shared.hasher,
         grace=timedelta(seconds=shared.settings.refresh_grace_seconds),
+        failure_takes=shared.settings.login_failure_seconds,
     )

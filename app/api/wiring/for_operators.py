@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from app.api.wiring.shared import Shared
 from app.core.cursors import Cursors
-from app.core.migrations import head
+from app.core.migrations import fits
 from app.core.passwords import PasswordHasher
 from app.core.tokens import Tokens
 from app.services.data_keys import DataKeyService
@@ -36,7 +36,7 @@ def for_operators(shared: Shared) -> ForOperators:
         data_keys=shared.data_keys,
         events=shared.events,
         hasher=shared.hasher,
-        health=HealthService(shared.uow, shared.tokens, shared.data_keys.vault, head=head()),
+        health=HealthService(shared.uow, shared.tokens, shared.data_keys.vault, fits=fits()),
         idempotency=IdempotencyService(shared.uow, secret=shared.secret, limits=shared.settings),
         keys=SigningKeyService(shared.uow, shared.tokens, secret=shared.secret, jwks_ahead=ahead),
         limiting=LimitingService(shared.uow, shared.budgets),

@@ -8,7 +8,7 @@ from app.api.oauth import BODY, ERRORS, read_token_request
 from app.api.routes import Route
 from app.api.schemas.clients import TokenOut
 from app.api.service_deps import TOKEN_PATH, Clients
-from app.core.errors import BodyTooLarge, NotReady
+from app.core.errors import BodyTooLarge, BodyTooSlow, NotReady
 
 router = APIRouter(tags=["tokens"], route_class=Route, dependencies=[Anonymous])
 ROUTERS = (router,)
@@ -19,7 +19,7 @@ ROUTERS = (router,)
     summary="Get an access token",
     description="OAuth 2.0 client credentials (RFC 6749 §4.4), the client authenticating by `client_secret_basic` or "
     "`client_secret_post`. Without `scope` the token has all of the client's.",
-    responses=together(problems(*LIMITED, BodyTooLarge, NotReady), ERRORS),
+    responses=together(problems(*LIMITED, BodyTooSlow, BodyTooLarge, NotReady), ERRORS),
     openapi_extra=BODY,
 )
 async def issue_token(request: Request, response: Response, clients: Clients) -> TokenOut:

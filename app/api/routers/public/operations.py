@@ -22,7 +22,8 @@ async def get_liveness() -> LiveOut:
 @router.get(
     "/readyz",
     summary="Can requests be served?",
-    description="The database answers, its schema is at the code's revision, a key signs and one seals.",
+    description="The database answers, its schema is at the code's revision or one to come, the clocks agree, a key "
+    "signs and one seals.",
     responses=problems(NotReady),
 )
 async def get_readiness(request: Request) -> ReadyOut:

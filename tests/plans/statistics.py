@@ -1,0 +1,80 @@
+"""A database that looks to the planner as if it held a million accounts, made in seconds.
+
+The planner goes by the number of pages of each file and by what ANALYZE has found. The files of an empty, migrated
+database are made as long as they were in the filled one (holes on disk: nothing is written), and the statistics that
+were kept there are given to it by `pg_restore_relation_stats` and `pg_restore_attribute_stats` (PostgreSQL 18 §9.28.11).
+Plans are then the ones of the filled database; running a statement finds nothing.
+"""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+STATISTICS = Path(__file__).with_name("statistics.json")
+_SEGMENT = 1 << 30  # bytes of one file of a relation; the next one follows as `.1`
+_RELATION = text("""
+SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name AS text), 'relpages', cast(:pages AS integer),
+  'reltuples', cast(:tuples AS real), 'relallvisible', cast(:visible AS integer))
+""")
+_COLUMN = """
+SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname', cast(:attname AS text),
+  'inherited', false, {given})
+"""
+_KINDS = {
+    "null_frac": "real",
+    "avg_width": "integer",
+    "n_distinct": "real",
+    "most_common_vals": "text",
+    "most_common_freqs": "real[]",
+    "histogram_bounds": "text",
+    "correlation": "real",
+}
+
+
+def kept() -> dict[str, Any]:
+    """What `python -m tests.plans.seed` has written."""
+    found: dict[str, Any] = json.loads(STATISTICS.read_text())
+    return found
+
+
+def moment() -> datetime:
+    """When it was kept: times in statements count from here."""
+    return datetime.fromisoformat(kept()["at"])
+
+
+def growing() -> set[str]:
+    """The tables with about as many rows as there are accounts, or more."""
+    found = kept()
+    tables = [one for one in found["relations"] if one["relkind"] == "r"]
+    return {one["relname"] for one in tables if one["reltuples"] >= found["accounts"] / 10}
+
+
+def pretend(connection: Connection) -> None:
+    """Make the database look like the filled one. Its server runs here, and may be written to beneath its feet."""
+    found = kept()
+    folder = Path(connection.scalar(text("SHOW data_directory")) or "")
+    known = set(connection.scalars(text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")))
+    for one in (one for one in found["relations"] if one["relname"] in known):
+        file = folder / str(connection.scalar(text("SELECT pg_relation_filepath(:name)"), {"name": one["relname"]}))
+        _lengthen(file, one["bytes"])
+        given = {"pages": one["relpages"], "tuples": one["reltuples"], "visible": one["relallvisible"]}
+        connection.execute(_RELATION, {"name": one["relname"], **given})
+    for column in (one for one in found["columns"] if one["tablename"] in known):
+        given = {name: value for name, value in column.items() if name in _KINDS and value is not None}
+        listed = ", ".join(f"'{name}', cast(:{name} AS {_KINDS[name]})" for name in given)
+        connection.execute(text(_COLUMN.format(given=listed)), column)
+
+
+def _lengthen(file: Path, size: int) -> None:
+    owner = file.stat()
+    for number in range(-(-size // _SEGMENT)):
+        segment = file if number == 0 else file.with_name(f"{file.name}.{number}")
+        segment.touch()
+        os.chown(segment, owner.st_uid, owner.st_gid)
+        length = min(size - number * _SEGMENT, _SEGMENT)
+        if segment.stat().st_size < length:
+            os.truncate(segment, length)
