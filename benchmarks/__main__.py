@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import typer
 
 from app.core import migrations

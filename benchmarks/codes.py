@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 
 from app.core import ids
@@ -63,8 +63,10 @@ async def _write(world: World, numbers: list[int]) -> list[tuple[str, str]]:
     at, challenges = now(), [ids.new() for _ in numbers]
     ends = at + timedelta(minutes=10), at + timedelta(minutes=30)
     rows: list[tuple[Any, ...]] = [
-        (one, "login", "open", digest(one.bytes), world.seeded.accounts[number], "email", email(number))
-        + (mac(one, _CODE), at, *ends, 0, 0, 1, at)
+        (
+            *(one, "login", "open", digest(one.bytes), world.seeded.accounts[number], "email", email(number)),
+            *(mac(one, _CODE), at, *ends, 0, 0, 1, at),
+        )
         for one, number in zip(challenges, numbers, strict=True)
     ]
     columns = "id purpose lane slot account_id channel target code_mac code_sent_at code_expires_at expires_at"

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from app.core import ids
 from app.core.clock import now

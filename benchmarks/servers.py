@@ -101,7 +101,7 @@ def _ready(child: subprocess.Popen[bytes], port: int, path: str) -> Server:
         if _answers(port, path):
             return Server(child.pid, port, time.monotonic() - began)
         if child.poll() is not None or time.monotonic() - began > _SECONDS_TO_START:
-            raise RuntimeError(f"{' '.join(map(str, child.args))} did not start")
+            raise RuntimeError(f"what was to listen on {port} did not start; see its log")
         time.sleep(0.005)
 
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from app.core import migrations

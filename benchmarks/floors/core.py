@@ -1,5 +1,6 @@
-"""The least that other operations cost, on SQLAlchemy Core: a design of three statements for asking and entering a code,
-and single statements for what other services look up.
+"""The least that other operations cost, on SQLAlchemy Core.
+
+Asking for a code and entering it are three statements each; what other services look up is one.
 
 The rows of codes, budgets, messages, sessions and activity are those of the service, so that the same indexes are
 written. Look-ups answer with the number of rows alone, or (`…-json`) with the rows.

@@ -89,13 +89,10 @@ INVOICING = text(f"""
     )
     WHERE a.id = :account
 """).bindparams(*_BY_CLIENT, bindparam("account", type_=Uuid()))  # noqa: S608
-EVENTS = (
-    text(f"""
+_EVENTS = text(f"""
     SELECT e.position, e.id, e.type, e.subject, e.data, e.created_at
     FROM events e
     {_SERVES}
     WHERE e.position > :after ORDER BY e.position LIMIT 100
-""")
-    .bindparams(*_BY_CLIENT, bindparam("after", type_=BigInteger()))
-    .columns(data=JSONB)
-)  # noqa: S608
+""").bindparams(*_BY_CLIENT, bindparam("after", type_=BigInteger()))  # noqa: S608
+EVENTS = _EVENTS.columns(data=JSONB)
