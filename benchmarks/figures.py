@@ -9,6 +9,8 @@ from typing import Any
 
 FOREIGN = 0.12  # of the machine; a window in which somebody else used more is dropped
 
+GROWN = "grown"  # the contender that is the service with more accounts
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

@@ -1,12 +1,13 @@
 """Figures as tables. `python -m benchmarks.report var/bench.json` prints what `docs/performance.md` shows."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.figures import Figures, Kind, Window, kinds, ratio
+from benchmarks.figures import GROWN, Figures, Kind, Window, kinds, ratio
 from benchmarks.goals import GOALS
 from benchmarks.operations import OPERATIONS
 
@@ -47,7 +48,7 @@ def everything(figures: Figures) -> str:
 
 def _row(figures: Figures, kind: Kind) -> tuple[str, ...]:
     names = list(OPERATIONS[kind.operation].contenders)
-    reference = Kind(kind.operation, names[1], kind.connections)
+    reference = replace(kind, contender="service" if kind.contender == GROWN else names[1])
 
     def of(member: str) -> str:
         return f"{figures.median(kind, member) or 0:.3g}"

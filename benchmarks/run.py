@@ -37,17 +37,22 @@ class Runner:
 
     def window(self, kind: Kind) -> Window:
         """One window, again while somebody else is busy. Raises RuntimeError for answers that are not as expected."""
-        if (kind.operation, kind.contender) not in self._warm:
-            self._measure(kind, _WARM * OPERATIONS[kind.operation].windows)
-            self._warm.add((kind.operation, kind.contender))
+        longer = OPERATIONS[kind.operation].windows
         self._world.renew()
+        if (kind.operation, kind.contender) not in self._warm:
+            self._measure(kind, _WARM * longer)
+            self._warm.add((kind.operation, kind.contender))
+        found = None
         for _ in range(self._tries):
-            window = self._measure(kind, self._seconds * OPERATIONS[kind.operation].windows)
-            if window.clean:
+            found = self._measure(kind, self._seconds * longer) or found
+            if found and found.clean:
                 break
-        return window
+        if found is None:
+            raise RuntimeError(f"{kind}: not one answer")
+        return found
 
-    def _measure(self, kind: Kind, seconds: int) -> Window:
+    def _measure(self, kind: Kind, seconds: int) -> Window | None:
+        """None when nothing was answered in time."""
         contender = OPERATIONS[kind.operation].contenders[kind.contender]
         server = self._world.servers[contender.server]
         groups = {"server": server.pid, "database": self._postgres}
@@ -60,22 +65,12 @@ class Runner:
             if contender.rate is None or seen.requests < len(requests):
                 break
             self._rates[kind] = 2 * len(requests) / seconds  # it ran dry, and waited for the end of the window
-        if seen.refused or seen.broken or not seen.requests:
+        if seen.refused or seen.broken:
             raise RuntimeError(f"{kind}: {seen}; see the logs in {self._world.folder}")
+        if not seen.requests:
+            return None
         self._rates[kind] = seen.requests / seen.seconds
-        return Window(
-            operation=kind.operation,
-            contender=kind.contender,
-            connections=kind.connections,
-            requests=seen.requests,
-            per_second=seen.requests / seen.seconds,
-            p50=seen.p50,
-            p99=seen.p99,
-            server_cpu=(after.groups["server"] - before.groups["server"]) * 1000 / seen.requests,
-            database_cpu=(after.groups["database"] - before.groups["database"]) * 1000 / seen.requests,
-            memory=pss(server.pid),
-            foreign=foreign_share(before, after),
-        )
+        return _window(kind, seen, before, after, pss(server.pid))
 
     def _until_idle(self, server: Server) -> None:
         """What nobody waits for any longer is still worked on: that is not the next one's."""
@@ -106,3 +101,20 @@ class Runner:
         beside = Load(others, folder / "beside", port=port, connections=BESIDE, seconds=seconds, once=False)
         seen, other = load.outcome(), beside.outcome()
         return replace(seen, refused=seen.refused + other.refused, broken=seen.broken + other.broken)
+
+
+def _window(kind: Kind, seen: Outcome, before: Use, after: Use, memory: float) -> Window:
+    used = {name: (after.groups[name] - before.groups[name]) * 1000 / seen.requests for name in after.groups}
+    return Window(
+        operation=kind.operation,
+        contender=kind.contender,
+        connections=kind.connections,
+        requests=seen.requests,
+        per_second=seen.requests / seen.seconds,
+        p50=seen.p50,
+        p99=seen.p99,
+        server_cpu=used["server"],
+        database_cpu=used["database"],
+        memory=memory,
+        foreign=foreign_share(before, after),
+    )
