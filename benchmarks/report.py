@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ _HEAD = (
     *("operation", "c", "contender", "req/s", "p50 ms", "p99 ms", "CPU ms: server", "database", "MiB"),
     *("req/s ×", "p99 ×", "CPU ×", "windows"),
 )
+_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def line(window: Window) -> str:
@@ -75,9 +77,27 @@ def _lines(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[s
         yield f"| {' | '.join(row)} |"
 
 
-def main(path: Annotated[Path, typer.Argument(help="What a run has written.")]) -> None:
+def put_into(page: str, figures: Figures, *, on: date) -> str:
+    """The page with the figures of this run between its marks. Raises ValueError when it has none."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {_BEGIN} … {_END}")
+    told = ", ".join(f"{name}: {value}" for name, value in figures.settings.items())
+    return f"{before}{begin}\n{on}, `make bench` ({told}).\n\n{markdown(figures)}\n{end}{after}"
+
+
+def main(
+    path: Annotated[Path, typer.Argument(help="What a run has written.")],
+    into: Annotated[Path | None, typer.Option(help="A page that shows the figures: they are put there.")] = None,
+) -> None:
     """Print the tables of a run."""
-    typer.echo(markdown(Figures.read(path)))
+    figures = Figures.read(path)
+    if into is None:
+        typer.echo(markdown(figures))
+        return
+    on = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+    into.write_text(put_into(into.read_text(encoding="utf-8"), figures, on=on), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -134,6 +135,17 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     found.write(tmp_path / "bench.json")
 
     assert Figures.read(tmp_path / "bench.json") == found
+
+
+def test_the_page_shows_the_figures_of_one_run_whatever_stood_there() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
+    found = figures(window("service", 0.7), window("b", 1.0))
+
+    once = report.put_into(page, found, on=date(2026, 11, 23))
+
+    assert "2026-11-23" in once
+    assert report.goals(found) in once
+    assert report.put_into(once, found, on=date(2026, 11, 23)) == once
 
 
 def test_what_a_process_and_its_children_use_is_told_from_what_others_use() -> None:
