@@ -29,7 +29,7 @@ def sent(world: World, count: int) -> list[tuple[str, str]]:
         deadline = time.monotonic() + _PATIENCE
         while not all(email(number) in world.sink.codes for number in numbers):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"codes did not arrive; see the logs in {world.folder}")
+                raise RuntimeError(f"codes did not arrive\n{world.refusals()}")
             time.sleep(0.05)
     return [(challenge, world.sink.codes[email(number)]) for challenge, number in zip(challenges, numbers, strict=True)]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ FLOORS = ("a", "b", "core")
 _HASHES = 8  # different ones: nobody's answer comes out of a cache
 _TOKEN_LIFE = 4 * 3600  # seconds, of the holders' tokens: they outlast the run
 _RENEW_AFTER = 240  # seconds
+_REFUSED = re.compile(r'"status": ?[45]|"level": ?"(warning|error)"|Error')
+_LINES = 20
 _READERS = 2000  # accounts that read, in turn; each of the others does something once
 
 
@@ -84,6 +87,12 @@ class World:
             answer = httpx.get(url, params={"limit": "100", **after}, headers=headers)
             after = {"after": answer.raise_for_status().json()["next_cursor"]}
             self.cursors.append(after["after"])
+
+    def refusals(self) -> str:
+        """The last lines of the logs that tell of an answer which was none."""
+        lines = [line for log in self.folder.glob("*.log") for line in log.read_text().splitlines()]
+        told = [line for line in lines if _REFUSED.search(line)]
+        return "\n".join(told[-_LINES:])
 
     @property
     def _service_auth(self) -> dict[str, str]:
