@@ -36,7 +36,7 @@ def sent(world: World, count: int) -> list[tuple[str, str]]:
 
 def written(world: World, count: int) -> list[tuple[str, str]]:
     """Challenges of the floor, put into the database."""
-    return asyncio.run(_write(world, world.fresh(count)))
+    return asyncio.run(_write(world, world.others(count)))
 
 
 async def _ask(world: World, numbers: list[int]) -> list[str]:

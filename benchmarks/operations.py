@@ -92,9 +92,9 @@ def _log_in(world: World, count: int) -> list[bytes]:
     ]
 
 
-def _ask_for_code(path: str) -> Make:
+def _ask_for_code(path: str, whose: Callable[[World, int], list[int]]) -> Make:
     return lambda world, count: [
-        raw("POST", path, body={"identifier": email(number)}, number=number) for number in world.fresh(count)
+        raw("POST", path, body={"identifier": email(number)}, number=number) for number in whose(world, count)
     ]
 
 
@@ -192,8 +192,8 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "code request": Operation(
         {
-            "service": Contender("service", _ask_for_code("/v1/login-codes"), 202, rate=600),
-            "core": Contender("core", _ask_for_code("/login-codes"), 202, rate=1500),
+            "service": Contender("service", _ask_for_code("/v1/login-codes", World.fresh), 202, rate=600),
+            "core": Contender("core", _ask_for_code("/login-codes", World.others), 202, rate=1500),
         },
     ),
     "code confirm": Operation(

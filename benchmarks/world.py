@@ -48,6 +48,7 @@ class World:
     service_token: str = ""
     cursors: list[str] = field(default_factory=list)
     _used: int = 0
+    _turn: int = 0
     _renewed: float = 0.0
 
     @property
@@ -61,6 +62,12 @@ class World:
         if first + count > self.seeded.size:
             raise RuntimeError("too few accounts for so many rounds: seed more")
         return list(range(first, first + count))
+
+    def others(self, count: int) -> list[int]:
+        """Accounts in turn, all of them: for the floors, which let each of them do something again and again."""
+        first = self._turn
+        self._turn += count
+        return [at % self.seeded.size for at in range(first, first + count)]
 
     def token(self, number: int) -> str:
         """An access token of the account's seeded session."""
