@@ -62,7 +62,7 @@ class Runner:
             seen = self._under_load(kind, contender, requests, seconds)
             after = Use.now(groups)
             self._until_idle(server)
-            if contender.rate is None or seen.requests < len(requests):
+            if contender.rate is None or seen.requests + _ahead(kind) < len(requests):
                 break
             self._rates[kind] = 2 * len(requests) / seconds  # it ran dry, and waited for the end of the window
         if seen.refused or seen.broken:
@@ -89,7 +89,7 @@ class Runner:
                 self._made[key] = contender.make(self._world, OPERATIONS[kind.operation].requests)
             return self._made[key]
         rate = self._rates.get(kind, contender.rate)
-        return contender.make(self._world, int(rate * seconds * _SPARE) + kind.connections)
+        return contender.make(self._world, int(rate * seconds * _SPARE) + 2 * _ahead(kind))
 
     def _under_load(self, kind: Kind, contender: Contender, requests: list[bytes], seconds: int) -> Outcome:
         port = self._world.servers[contender.server].port
@@ -118,3 +118,8 @@ def _window(kind: Kind, seen: Outcome, before: Use, after: Use, memory: float) -
         memory=memory,
         foreign=foreign_share(before, after),
     )
+
+
+def _ahead(kind: Kind) -> int:
+    """How many requests may have been taken and not answered: each caller has one under way and maybe the next one."""
+    return 2 * kind.connections
