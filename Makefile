@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations alerts image-check drill lock clean
+.PHONY: help run test check lint types imports openapi migrations alerts image-check proxy-check drill lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -42,9 +42,13 @@ migrations: .venv/.ok  ## the models are what the migrations build
 alerts:  ## the alert rules fire when they should, and not when they should not (promtool)
 	deploy/prometheus/check.sh
 
-image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, 2 minutes)
-	@command -v debootstrap >/dev/null || apt-get install --yes --no-install-recommends debootstrap
+image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, minutes)
+	@PATH=$$PATH:/usr/sbin command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends debootstrap; }
 	$(V) -m tests.image
+
+proxy-check: .venv/.ok  ## HAProxy with deploy/proxy, before replicas that are slow, gone or break off
+	@PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends haproxy; }
+	$(V) -m pytest -q tests/image/proxy_check.py
 
 drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
 	drill/install.sh && $(V) -m drill $(ARGS)
