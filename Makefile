@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations alerts image-check proxy-check drill lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill alerts fuzz timing guessing lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -41,6 +41,15 @@ migrations: .venv/.ok  ## the models are what the migrations build
 
 alerts:  ## the alert rules fire when they should, and not when they should not (promtool)
 	deploy/prometheus/check.sh
+
+fuzz: .venv/.ok  ## 10,000 made-up calls on all surfaces (ARGS="--examples N")
+	$(V) -m tests.support.fuzz $(ARGS)
+
+timing: .venv/.ok  ## do answer times tell who has an account? (ARGS="--calls N")
+	$(V) -m tests.timing $(ARGS)
+
+guessing: .venv/.ok  ## a year of guessing at an account (ARGS="--days N")
+	$(V) -m tests.support.guessing $(ARGS)
 
 image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, minutes)
 	@PATH=$$PATH:/usr/sbin command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends debootstrap; }

@@ -58,6 +58,17 @@ def test_a_line_of_the_standard_library_has_the_same_form(capsys: pytest.Capture
     assert line.keys() >= {"timestamp"}
 
 
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x1b[31mb", 'a", "event": "b', "a\u2028b\u0085c\x0bd"])
+def test_what_was_sent_begins_no_line_and_ends_no_value(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """OWASP Logging Cheat Sheet, "Event collection": no forged entries."""
+    structlog.get_logger("app.test").info("looked", at=text)
+    written = capsys.readouterr().out
+    assert written.count("\n") == 1
+    assert not set(written[:-1]) & set("\r\x0b\x1b")
+    assert json.loads(written)["event"] == "looked"
+    assert json.loads(written)["at"] == text
+
+
 @pytest.mark.parametrize("name", ["app", "uvicorn", "uvicorn.access", "sqlalchemy.engine", "alembic.runtime"])
 def test_each_line_is_written_once_however_often_logging_is_configured(
     name: str, capsys: pytest.CaptureFixture[str]

@@ -50,8 +50,9 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
 
     works: list[Work] = [work] * workers
     if metrics_port:
-        works.append(partial(_show_metrics, metrics_port))
-    return Prefork(works, gone=telemetry.forget).run()
+        works.append(partial(_show_metrics, metrics_port, listening))
+    # While anybody holds the socket open the kernel lets callers in whom nobody will answer.
+    return Prefork(works, gone=telemetry.forget, stopping=listening.close).run()
 
 
 def _config(application: Callable[..., Any], settings: Settings, *, host: str, port: int) -> uvicorn.Config:
@@ -97,8 +98,9 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _show_metrics(port: int, pulse: Pulse) -> None:
+def _show_metrics(port: int, listening: socket, pulse: Pulse) -> None:
     """In a process of its own, since it takes a thread: the parent of all has none."""
+    listening.close()
     try:
         telemetry.serve(port)
     except OSError as error:
