@@ -20,7 +20,7 @@ from app.core import migrations
 from app.core.clock import now
 from app.core.errors import Unavailable
 from tests.catalogue import CASES, SETTINGS, Case, succeeded
-from tests.catalogue.conflicts import Conflicts, Rows, able_to_fail, meaning, put_back, rows
+from tests.catalogue.conflicts import COMMIT, Conflicts, Rows, able_to_fail, meaning, put_back, rows
 from tests.races import create_database
 from tests.support.api import Api, empty, running
 
@@ -30,8 +30,12 @@ _PROVIDERS_AGAIN = (
     {"resultCode": "000005", "resultMsg": "try again"},
 )
 WRITES = [case for case in CASES.values() if case.writes]
-IN_STEPS = [case for case in WRITES if case.name.startswith(("worker", "keys")) or "/marketplace/{provider}" in case.name]
+IN_STEPS = [
+    case for case in WRITES if case.name.startswith(("worker", "keys")) or "/marketplace/{provider}" in case.name
+]
 ANSWERED = [case for case in WRITES if case not in IN_STEPS]
+# What was done is read once more to be shown, after the commit: when that fails the caller asks how it stands.
+SHOWN_AFTERWARDS = {"POST /internal/v1/real-name/submissions/{id}/decision", "POST /v1/account/cloud-accounts"}
 # Counted before the work, in a transaction of their own: who is refused in the end has used up one try, as intended.
 COUNTERS = {"budgets", "login_throttles", "idempotent_answers"}
 
@@ -119,6 +123,8 @@ async def test_failures_without_end_are_a_retryable_answer_and_nothing_is_done_b
         found, wanted = meaning(left, start), meaning(start, start)
         if succeeded(outcome) and not isinstance(outcome, Unavailable) and "idempotent_answers" in step:
             wanted = stage.after  # done, and said so; only the answer could not be kept
+        elif case.name in SHOWN_AFTERWARDS and COMMIT not in stage.steps[number - 1 :]:
+            wanted = stage.after
         else:
             assert is_retryable(outcome), (number, step, getattr(outcome, "text", outcome))
         for table in COUNTERS:

@@ -43,8 +43,9 @@ async def main(accounts: int) -> None:
         engine = create_async_engine(async_url(url))
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
+            began = (await connection.scalar(text("SELECT now()"))).isoformat()  # times in the rows count from here
             await connection.run_sync(_fill, accounts)
-            kept = await connection.run_sync(_capture)
+            kept = {"at": began, **await connection.run_sync(_capture)}
         await engine.dispose()
     STATISTICS.write_text(json.dumps({"accounts": accounts, **kept}, indent=1) + "\n")
     sys.stdout.write(table(kept["relations"], accounts))
@@ -61,9 +62,7 @@ def _fill(connection: Connection, accounts: int) -> None:
 
 
 def _capture(connection: Connection) -> dict[str, Any]:
-    moment = connection.scalar(text("SELECT now()"))
     return {
-        "at": moment.isoformat(),
         "relations": [dict(row) for row in connection.execute(text(_RELATIONS)).mappings()],
         "columns": [dict(row) for row in connection.execute(text(_COLUMNS)).mappings()],
     }
