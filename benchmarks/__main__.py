@@ -28,9 +28,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Windows of each contender.")] = 3,
     seconds: Annotated[int, typer.Option(help="Length of a window.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes of each server.")] = 2,
-    only: Annotated[
-        list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("var/bench.json"),
     profiled: Annotated[str, typer.Option("--profile", help="Show where the time of an operation goes instead.")] = "",
     dirty: Annotated[bool, typer.Option(help="Keep windows in which something else was busy.")] = False,

@@ -63,9 +63,7 @@ def _look_up(path: str, member: str, name: Callable[[World, int], str]) -> Make:
     def make(world: World, count: int) -> list[bytes]:
         size = world.seeded.size
         step = max(1, size // _MANY)
-        asked = [
-            [name(world, (first * 7 + at * step) % size) for at in range(min(_MANY, size))] for first in range(count)
-        ]
+        asked = [[name(world, (first * 7 + at * step) % size) for at in range(min(_MANY, size))] for first in range(count)]
         return [raw("POST", path, token=world.service_token, body={member: names}) for names in asked]
 
     return make
@@ -208,7 +206,9 @@ OPERATIONS: Mapping[str, Operation] = {
             "service": Contender(
                 "service", _as_service(lambda world, number: f"/internal/v1/accounts/{world.shown(number)}/invoicing")
             ),
-            "core": Contender("core", _as_service(lambda world, number: f"/accounts/{world.shown(number)}/invoicing")),
+            "core": Contender(
+                "core", _as_service(lambda world, number: f"/accounts/{world.shown(number)}/invoicing")
+            ),
         },
     ),
     "accounts of 1,000": _looked_up(

@@ -117,22 +117,7 @@ class Seed:
         code = ids.new()
         secrets = digest(code.bytes), digest(code.hex)
         ends = sent + timedelta(minutes=10), sent + timedelta(minutes=30), sent + timedelta(minutes=1)
-        return (
-            code,
-            "login",
-            "open",
-            secrets[0],
-            account,
-            "email",
-            email(number),
-            secrets[1],
-            sent,
-            *ends,
-            1,
-            1,
-            1,
-            sent,
-        )
+        return code, "login", "open", secrets[0], account, "email", email(number), secrets[1], sent, *ends, 1, 1, 1, sent
 
     def _sent_message(self, number: int, _: UUID) -> Row:
         sent = self.at - timedelta(days=self.chance.randrange(30))

@@ -1,8 +1,8 @@
 """Serialization failures at every statement and at every COMMIT of every write: once, and always.
 
-PostgreSQL gives them to transactions that are SERIALIZABLE, and at any level after a deadlock; CockroachDB and
-YugabyteDB give them in ordinary life. Once: the call succeeds and leaves what it leaves without. Always: the answer says
-that the same call may be sent again, and nothing was done by halves.
+PostgreSQL gives them to transactions that are SERIALIZABLE; CockroachDB and YugabyteDB give them in ordinary life.
+Once: the call succeeds and leaves what it leaves without. Always: the answer says that the same call may be sent
+again, and nothing was done by halves.
 """
 
 import asyncio
@@ -121,7 +121,8 @@ async def test_failures_without_end_are_a_retryable_answer_and_nothing_is_done_b
     for number, step in enumerate(stage.steps, start=1):
         outcome, start, left = await stage.failing(number, always=True)
         found, wanted = meaning(left, start), meaning(start, start)
-        if succeeded(outcome) and not isinstance(outcome, Unavailable) and "idempotent_answers" in step:
+        if case.name.endswith("idempotency key") and number >= len(stage.steps) - 1:
+            assert succeeded(outcome)
             wanted = stage.after  # done, and said so; only the answer could not be kept
         elif case.name in SHOWN_AFTERWARDS and COMMIT not in stage.steps[number - 1 :]:
             wanted = stage.after
@@ -140,5 +141,6 @@ async def test_what_goes_in_steps_raises_nothing_else_and_goes_on_where_it_stopp
         outcome, _, _ = await stage.failing(number, always=True)
         if isinstance(outcome, httpx.Response):
             assert is_retryable(outcome), (number, step, outcome.text)
-        with time_machine.travel(now() + timedelta(hours=1)):
+        later = timedelta(0) if case.name.startswith("keys") else timedelta(hours=1)  # leases have run out
+        with time_machine.travel(now() + later):
             assert not isinstance(await outcome_of(stage.call), Unavailable), (number, step)

@@ -24,10 +24,12 @@ from tests.support.postgres import postgres
 _SEED = Path(__file__).with_name("seed.sql")
 _TARGET = 10  # values and bounds kept of each column: enough to tell some rows from a million
 _RELATIONS = """
-SELECT c.relname, t.relname AS of_table, c.relkind::text, c.relpages, c.reltuples, c.relallvisible, pg_relation_size(c.oid) AS bytes,
+SELECT c.relname, t.relname AS of_table, c.relkind::text, c.relpages, c.reltuples, c.relallvisible,
+  pg_relation_size(c.oid) AS bytes,
   CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid) - pg_indexes_size(c.oid) END AS with_toast
 FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i') ORDER BY coalesce(t.relname, c.relname), c.relkind DESC, c.relname
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i')
+ORDER BY coalesce(t.relname, c.relname), c.relkind DESC, c.relname
 """
 _COLUMNS = """
 SELECT tablename, attname, null_frac, avg_width, n_distinct, most_common_vals::text, most_common_freqs::text,

@@ -1,4 +1,4 @@
--- Every statement of the service, by shape (tests/plans/recording.py); explained by tests/plans/test_plans.py.
+-- Every statement of the service, by shape (recording.py); explained by test_plans.py.
 DELETE FROM activity WHERE activity.account_id IN ($1::UUID);
 DELETE FROM activity WHERE activity.account_id IS NULL AND activity.created_at < '{now-1440m}'::TIMESTAMP WITH TIME ZONE;
 DELETE FROM budgets WHERE budgets.expires_at <= '{now+0m}'::TIMESTAMP WITH TIME ZONE;

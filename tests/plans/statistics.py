@@ -1,8 +1,8 @@
 """A database that looks to the planner as if it held a million accounts, made in seconds.
 
 The planner goes by the number of pages of each file and by what ANALYZE has found. The files of an empty, migrated
-database are made as long as they were in the filled one (holes on disk: nothing is written), and the statistics that
-were kept there are given to it by `pg_restore_relation_stats` and `pg_restore_attribute_stats` (PostgreSQL 18 §9.28.11).
+database are made as long as they were in the filled one (holes on disk: nothing is written), and the statistics kept
+there are given to it by `pg_restore_relation_stats` and `pg_restore_attribute_stats` (PostgreSQL 18 §9.28.11).
 Plans are then the ones of the filled database; running a statement finds nothing.
 """
 
@@ -17,11 +17,13 @@ from sqlalchemy import Connection, text
 STATISTICS = Path(__file__).with_name("statistics.json")
 _SEGMENT = 1 << 30  # bytes of one file of a relation; the next one follows as `.1`
 _RELATION = text("""
-SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name AS text), 'relpages', cast(:pages AS integer),
+SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name AS text), 'relpages',
+  cast(:pages AS integer),
   'reltuples', cast(:tuples AS real), 'relallvisible', cast(:visible AS integer))
 """)
 _COLUMN = """
-SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname', cast(:attname AS text),
+SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname',
+  cast(:attname AS text),
   'inherited', false, {given})
 """
 _KINDS = {

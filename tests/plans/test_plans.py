@@ -1,7 +1,7 @@
 """No statement of the service reads a large table from end to end.
 
-Every statement that the suite sends (tests/plans/statements.sql, kept complete by tests/plans/recording.py) is explained
-on a database that looks to the planner as if it held a million accounts (tests/plans/statistics.py).
+Every statement that the suite sends (statements.sql, kept complete by recording.py) is explained on a database that
+looks to the planner as if it held a million accounts (statistics.py).
 """
 
 import asyncio
