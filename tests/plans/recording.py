@@ -41,7 +41,7 @@ class Recorder:
         def watched(uow: UnitOfWork, engine: AsyncEngine) -> None:
             original(uow, engine.execution_options(**{_MARK: True}))
 
-        UnitOfWork.__init__ = watched  # type: ignore[method-assign]
+        UnitOfWork.__init__ = watched  # type: ignore[assignment, method-assign]
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def _note(self, connection: Connection, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
