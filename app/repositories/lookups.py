@@ -31,17 +31,17 @@ class Lookups:
                 LOOKUPS.labels("replica").inc()
                 return found
             LOOKUPS.labels("primary").inc()
-        async with self._primary.rows() as work:
+        with self._primary.rows() as work:
             return await read(work)
 
     async def _from_replica(
         self, replica: UnitOfWork, service: Service, read: Callable[[Work], Awaitable[R]]
     ) -> R | None:
-        async with self._primary.rows() as work:
+        with self._primary.rows() as work:
             if not await work.clients.is_live(service):
                 raise ClientDisabled
         try:
-            async with replica.rows() as work:
+            with replica.rows() as work:
                 return await read(work)
         except ClientDisabled:  # it does not know the client yet
             return None
