@@ -22,6 +22,7 @@ from tests.plans.shapes import sample, shape, words
 
 STATEMENTS = Path(__file__).with_name("statements.sql")
 _MARK = "guance_recorded"
+_INJECTED = "fails_at_commit"  # tests/catalogue/conflicts.py
 _SAMPLES = 8  # of one shape, told apart by the words and numbers in them
 
 Recorded = dict[str, list[str]]
@@ -45,7 +46,8 @@ class Recorder:
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def _note(self, connection: Connection, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
-        if connection.dialect.name != "postgresql" or not connection.get_execution_options().get(_MARK):
+        watched = connection.dialect.name == "postgresql" and connection.get_execution_options().get(_MARK)
+        if not watched or _INJECTED in statement:
             return
         if (known := self._shapes.get(statement)) is None:
             known = self._shapes[statement] = shape(statement)
