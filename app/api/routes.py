@@ -138,7 +138,9 @@ async def _answer_once(request: Request, handle: Handler, key: str, caller: _Cal
     answer = Answer(response.status_code, headers, bytes(response.body))
     try:
         await service.keep(caller=whose, key=key, answer=answer)
-    except Unavailable:  # it is done and must not be said to have failed; until its lock runs out the key says "running"
+    except (
+        Unavailable
+    ):  # it is done and must not be said to have failed; until its lock runs out the key says "running"
         log.warning("answer_not_kept")
     return response
 

@@ -20,9 +20,7 @@ class Lookups:
         self._primary, self._replica = primary, replica
         self._rests_until = float("-inf")
 
-    async def look(
-        self, service: Service, read: Callable[[Work], Awaitable[R]], *, is_whole: Callable[[R], bool]
-    ) -> R:
+    async def look(self, service: Service, read: Callable[[Work], Awaitable[R]], *, is_whole: Callable[[R], bool]) -> R:
         """What `read` finds; it is asked of the primary when the replica does not answer or has not all of it.
 
         `read` is one statement behind the service's client (`through_client`). Raises ClientDisabled.

@@ -15,7 +15,7 @@ from app.core.limits import Limits
 from app.models.accounts import Account, Locale
 from app.models.verification import Challenge, Channel, Purpose
 from app.repositories.accounts import Found
-from app.repositories.unit_of_work import UnitOfWork
+from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.notices import Contact
 from app.services.throttling import lane_of
 from app.services.verification import Letter, Question, Verification
@@ -47,6 +47,7 @@ class OpenCodes:
         """An address counts as known when a session began from it after this."""
         return now() - self._known_for
 
+    @retried
     async def ask(self, *, identifier: str, purpose: Purpose, template: str, origin: Origin) -> Sent:
         """Send a code to whom the identifier names. Raises ResendTooSoon and TooManySends, known or not."""
         typed = self.read(identifier)

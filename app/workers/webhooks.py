@@ -233,12 +233,14 @@ class WebhookWorker:
         uow.events.add(Event(id=ids.new(), type=EventType.ENDPOINT_PAUSED, subject=subject, data=data))
         return reason
 
+    @retried
     async def _renew(self, endpoint: WebhookEndpoint) -> WebhookEndpoint | None:
         assert endpoint.leased_until is not None  # noqa: S101 - we hold it
         async with self.uow() as uow:
             until = now() + self._schedule.lease
             return await uow.webhooks.renew(endpoint.id, held_until=endpoint.leased_until, until=until)
 
+    @retried
     async def _release(self, endpoint: WebhookEndpoint) -> None:
         assert endpoint.leased_until is not None  # noqa: S101 - we hold it
         async with self.uow() as uow:

@@ -11,7 +11,7 @@ from tests.support.clouds import (
     aws_event,
     aws_sends,
     claim_of,
-    huawei,
+    huawei_buys,
     workspace,
 )
 from tests.support.services import client, staff
@@ -132,8 +132,7 @@ async def _(api: Api) -> Call:
 
 @case("POST /marketplace/{provider}: a purchase")
 async def _(api: Api) -> Call:
-    line = {"orderLineId": "CS2211181819B4LVS-000001", "businessId": "87b94795-0603-4e24-8ae5-69420d60e3c8"}
-    return lambda: huawei(api, "newInstance", orderId="CS2211181819B4LVS", **line)
+    return lambda: huawei_buys(api)
 
 
 @case("POST /marketplace/{provider}/{channel:path}: a purchase")

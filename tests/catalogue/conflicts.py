@@ -20,10 +20,11 @@ from app.core.database import METADATA
 from tests.support.api import Api
 
 _RAISES = "DO $$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '40001'; END $$"
+_BODY = "BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '40001'; RETURN NULL; END"
 _FAILS = "INSERT INTO fails_at_commit VALUES (1)"
 _SETUP = (
     "CREATE TABLE fails_at_commit (id integer)",
-    f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ {_RAISES.split('$$')[1].replace('END', 'RETURN NULL; END')} $$",
+    f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ {_BODY} $$",
     "CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON fails_at_commit DEFERRABLE INITIALLY DEFERRED "
     "FOR EACH ROW EXECUTE FUNCTION fail()",
 )
@@ -119,7 +120,7 @@ def _emptied() -> list[Table]:
 
 
 def meaning(now: Rows, before: Rows) -> dict[str, Counter[tuple[Any, ...]]]:
-    """What two runs of the same call have in common: numbers, truth values and words; of all else whether it is there."""
+    """What runs of the same call have in common: numbers, truth values and words; of all else whether it is there."""
     seen = {
         name: Counter(tuple(_plain(column, value) for column, value in row.items()) for row in several)
         for name, several in now.items()

@@ -2,10 +2,10 @@
 
 All SQL of the service goes through `UnitOfWork` (import-linter: SQLAlchemy stays in repositories, models and
 core.database), so its engines are watched and nobody else's: what a test asks the database by itself does not count.
-Each worker of pytest-xdist hands what it saw to the controller, which compares the whole with tests/plans/statements.sql
-when the run ends, and fails it for a statement that is not there. So nothing is missed whether the run has workers or
-none, is whole or a part; and tests/plans/test_plans.py explains all that is there, in any run. What only a process
-of its own does (tests/races) is not seen; the same commands and workers run inside of tests as well.
+Each worker of pytest-xdist hands what it saw to the controller, which compares the whole with statements.sql beside
+this file when the run ends, and fails it for a statement that is not there. So nothing is missed whether the run has
+workers or none, is whole or a part; and test_plans.py explains all that is there, in any run. What only a process of
+its own does (tests/races) is not seen; the same commands and workers run inside of tests as well (tests/catalogue).
 
 `pytest --record-statements` writes the file anew: on a whole run what is gone is dropped, else it is only added to.
 """
@@ -22,6 +22,7 @@ from tests.plans.shapes import sample, shape, words
 
 STATEMENTS = Path(__file__).with_name("statements.sql")
 _MARK = "guance_recorded"
+_INJECTED = "fails_at_commit"  # tests/catalogue/conflicts.py
 _SAMPLES = 8  # of one shape, told apart by the words and numbers in them
 
 Recorded = dict[str, list[str]]
@@ -38,14 +39,15 @@ class Recorder:
         """From here on, in this process."""
         original = UnitOfWork.__init__
 
-        def watched(uow: UnitOfWork, engine: AsyncEngine, *arguments: Any, **named: Any) -> None:
-            original(uow, engine.execution_options(**{_MARK: True}), *arguments, **named)
+        def watched(uow: UnitOfWork, engine: AsyncEngine) -> None:
+            original(uow, engine.execution_options(**{_MARK: True}))
 
-        UnitOfWork.__init__ = watched  # type: ignore[method-assign]
+        UnitOfWork.__init__ = watched  # type: ignore[assignment, method-assign]
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def _note(self, connection: Connection, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
-        if connection.dialect.name != "postgresql" or not connection.get_execution_options().get(_MARK):
+        watched = connection.dialect.name == "postgresql" and connection.get_execution_options().get(_MARK)
+        if not watched or _INJECTED in statement:
             return
         if (known := self._shapes.get(statement)) is None:
             known = self._shapes[statement] = shape(statement)
@@ -81,7 +83,7 @@ def write(recorded: Recorded, *, whole: bool) -> None:
     for known, samples in recorded.items():
         kept.setdefault(known, samples)
     lines = sorted({one for samples in kept.values() for one in samples})
-    head = "-- Every statement of the service, by shape (tests/plans/recording.py); explained by tests/plans/test_plans.py."
+    head = "-- Every statement of the service, by shape (recording.py); explained by test_plans.py."
     STATEMENTS.write_text("\n".join([head, *(f"{line};" for line in lines)]) + "\n")
 
 

@@ -24,10 +24,12 @@ from tests.support.postgres import postgres
 _SEED = Path(__file__).with_name("seed.sql")
 _TARGET = 10  # values and bounds kept of each column: enough to tell some rows from a million
 _RELATIONS = """
-SELECT c.relname, t.relname AS of_table, c.relkind::text, c.relpages, c.reltuples, c.relallvisible, pg_relation_size(c.oid) AS bytes,
+SELECT c.relname, t.relname AS of_table, c.relkind::text, c.relpages, c.reltuples, c.relallvisible,
+  pg_relation_size(c.oid) AS bytes,
   CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid) - pg_indexes_size(c.oid) END AS with_toast
 FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i') ORDER BY coalesce(t.relname, c.relname), c.relkind DESC, c.relname
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i')
+ORDER BY coalesce(t.relname, c.relname), c.relkind DESC, c.relname
 """
 _COLUMNS = """
 SELECT tablename, attname, null_frac, avg_width, n_distinct, most_common_vals::text, most_common_freqs::text,
@@ -43,8 +45,9 @@ async def main(accounts: int) -> None:
         engine = create_async_engine(async_url(url))
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
+            began = (await connection.scalar(text("SELECT now()"))).isoformat()  # times in the rows count from here
             await connection.run_sync(_fill, accounts)
-            kept = await connection.run_sync(_capture)
+            kept = {"at": began, **await connection.run_sync(_capture)}
         await engine.dispose()
     STATISTICS.write_text(json.dumps({"accounts": accounts, **kept}, indent=1) + "\n")
     sys.stdout.write(table(kept["relations"], accounts))
@@ -61,9 +64,7 @@ def _fill(connection: Connection, accounts: int) -> None:
 
 
 def _capture(connection: Connection) -> dict[str, Any]:
-    moment = connection.scalar(text("SELECT now()"))
     return {
-        "at": moment.isoformat(),
         "relations": [dict(row) for row in connection.execute(text(_RELATIONS)).mappings()],
         "columns": [dict(row) for row in connection.execute(text(_COLUMNS)).mappings()],
     }

@@ -50,8 +50,8 @@ def shape(statement: str) -> str:
 def sample(statement: str, parameters: Sequence[Any]) -> str:
     """The statement with what its plan depends on written out, as PostgreSQL plans it for given values.
 
-    Words of our vocabularies, numbers and truth values stand as they are, times as their distance from now (`TIME`); all
-    else (ids, names, hashes) stays a parameter, numbered anew.
+    Words of our vocabularies, numbers and truth values stand as they are, times as their distance from now (`TIME`);
+    all else (ids, names, hashes) stays a parameter, numbered anew.
     """
     left: dict[str, str] = {}
 

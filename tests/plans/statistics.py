@@ -1,8 +1,8 @@
 """A database that looks to the planner as if it held a million accounts, made in seconds.
 
 The planner goes by the number of pages of each file and by what ANALYZE has found. The files of an empty, migrated
-database are made as long as they were in the filled one (holes on disk: nothing is written), and the statistics that
-were kept there are given to it by `pg_restore_relation_stats` and `pg_restore_attribute_stats` (PostgreSQL 18 §9.28.11).
+database are made as long as they were in the filled one (holes on disk: nothing is written), and the statistics kept
+there are given to it by `pg_restore_relation_stats` and `pg_restore_attribute_stats` (PostgreSQL 18 §9.28.11).
 Plans are then the ones of the filled database; running a statement finds nothing.
 """
 
@@ -17,11 +17,13 @@ from sqlalchemy import Connection, text
 STATISTICS = Path(__file__).with_name("statistics.json")
 _SEGMENT = 1 << 30  # bytes of one file of a relation; the next one follows as `.1`
 _RELATION = text("""
-SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name AS text), 'relpages', cast(:pages AS integer),
+SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name AS text), 'relpages',
+  cast(:pages AS integer),
   'reltuples', cast(:tuples AS real), 'relallvisible', cast(:visible AS integer))
 """)
 _COLUMN = """
-SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname', cast(:attname AS text),
+SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname',
+  cast(:attname AS text),
   'inherited', false, {given})
 """
 _KINDS = {
@@ -66,7 +68,9 @@ def pretend(connection: Connection) -> None:
         connection.execute(_RELATION, {"name": one["relname"], **given})
     for column in (one for one in found["columns"] if one["tablename"] in known):
         given = {name: value for name, value in column.items() if name in _KINDS and value is not None}
-        listed = ", ".join(f"'{name}', cast(cast(:{name} AS {_SENT.get(name, _KINDS[name])}) AS {_KINDS[name]})" for name in given)
+        listed = ", ".join(
+            f"'{name}', cast(cast(:{name} AS {_SENT.get(name, _KINDS[name])}) AS {_KINDS[name]})" for name in given
+        )
         connection.execute(text(_COLUMN.format(given=listed)), column)
 
 

@@ -98,7 +98,7 @@ async def refuse_to_read_lookup() -> None:
 @looking.get(
     "/internal/v1/accounts/{id}",
     summary="Read an account",
-    description="Closed ones too, of which little is left.",
+    description="Closed ones too, of which little is left. May be some moments old where look-ups have a replica.",
     responses=problems(*CALLED_BY_SERVICE, NotFound),
 )
 async def read_account(
@@ -111,7 +111,8 @@ async def read_account(
 @looking.post(
     "/internal/v1/accounts/lookup",
     summary="Look up many accounts",
-    description="Up to 1,000 ids in one statement; an answer for each, in the order asked for.",
+    description="Up to 1,000 ids in one statement; an answer for each, in the order asked for. "
+    "May be some moments old where look-ups have a replica.",
     responses=problems(*CALLED_BY_SERVICE, *WITH_BODY),
 )
 async def look_up_accounts(

@@ -67,7 +67,7 @@ async def get_settlement(
 @router.post(
     "/internal/v1/settlements/lookup",
     summary="What pays for many workspaces?",
-    description="Up to 1,000, at one instant; one statement.",
+    description="Up to 1,000, at one instant; one statement. May be some moments old where look-ups have a replica.",
     responses=problems(*CALLED_BY_SERVICE, *WITH_BODY),
 )
 async def look_up_settlements(
