@@ -48,7 +48,10 @@ _KEY_PARAMETER = {
 
 
 class Route(APIRoute):
-    """Refuses unknown query parameters and bodies that are not JSON."""
+    """Refuses unknown and repeated query parameters and bodies that are not JSON.
+
+    No parameter is a list: of two values a proxy and this service might take different ones (ASVS 5.0 15.3.7).
+    """
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -57,11 +60,17 @@ class Route(APIRoute):
         async def checked(request: Request) -> Response:
             if unknown := sorted(set(request.query_params) - known):
                 raise Invalid(*(FieldProblem(name[:64], "unknown_parameter") for name in unknown[:10]))
+            if len(request.query_params.multi_items()) > len(request.query_params):
+                raise Invalid(*(FieldProblem(name, "repeated_parameter") for name in _repeated(request)))
             if self.body_field is not None and _has_body(request):
                 _require_json(request)
             return await handle(request)
 
         return checked
+
+
+def _repeated(request: Request) -> list[str]:
+    return sorted(name for name in request.query_params if len(request.query_params.getlist(name)) > 1)
 
 
 class IdempotentRoute(Route):
