@@ -1,6 +1,7 @@
 """`python -m benchmarks`: the whole run, or a part of it."""
 
 import asyncio
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -110,4 +111,5 @@ async def _first_process(server: str) -> int:
         await connection.close()
 
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill must not leave the servers behind
 bench()
