@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations image-check drill lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check drill soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -45,6 +45,9 @@ image-check: .venv/.ok  ## the image's root file system, built and served from w
 
 drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
 	drill/install.sh && $(V) -m drill $(ARGS)
+
+soak: .venv/.ok  ## the same load for ten minutes, and what grows meanwhile; ARGS="--minutes 3"
+	drill/install.sh && $(V) -m drill.soak $(ARGS)
 
 lock:  ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock
