@@ -108,7 +108,7 @@ FIELD_CODES = {
     *("phone_not_mobile", "same_value", "unknown_industry", "unknown_locale", "unknown_parameter", "unknown_region"),
     *("unknown_time_zone", "unsupported_hash", "password_twice", "unknown_site", "exactly_one_parameter"),
     *("one_event_or_span", "empty_span", "invalid_url", "https_required", "unresolvable_host", "forbidden_address"),
-    *("invalid_instant", "future_instant", "provider_not_typed"),
+    *("invalid_instant", "future_instant", "provider_not_typed", "repeated_parameter"),
     *("id_number_too_short", "invalid_id_number", "id_number_birth_date", "id_number_check_digit"),
     *("credit_code_letters", "invalid_credit_code", "credit_code_check_digit"),
 }

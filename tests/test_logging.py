@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import pytest
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from app.core.logging import StdoutHandler, configure, redact, redact_text
+from app.core.logging import _PATTERNS, _SUSPECT, StdoutHandler, configure, redact, redact_text
 
 Line = dict[str, object]
 UUID = "0197c0de-1111-7222-8333-138001380001"
@@ -54,6 +56,17 @@ def test_a_line_of_the_standard_library_has_the_same_form(capsys: pytest.Capture
     assert line["port"] == 1
     assert "color_message" not in line
     assert line.keys() >= {"timestamp"}
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x1b[31mb", 'a", "event": "b', "a\u2028b\u0085c\x0bd"])
+def test_what_was_sent_begins_no_line_and_ends_no_value(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """OWASP Logging Cheat Sheet, "Event collection": no forged entries."""
+    structlog.get_logger("app.test").info("looked", at=text)
+    written = capsys.readouterr().out
+    assert written.count("\n") == 1
+    assert not set(written[:-1]) & set("\r\x0b\x1b")
+    assert json.loads(written)["event"] == "looked"
+    assert json.loads(written)["at"] == text
 
 
 @pytest.mark.parametrize("name", ["app", "uvicorn", "uvicorn.access", "sqlalchemy.engine", "alembic.runtime"])
@@ -202,3 +215,36 @@ def test_a_lone_surrogate_does_not_lose_the_line(capsys: pytest.CaptureFixture[s
 def test_a_long_line_is_redacted_quickly() -> None:
     for text in ("a" * 100_000, "eyJ" * 30_000, "://" * 30_000, "+1" * 50_000, "input_value=" * 3_000):
         assert redact_text(text)
+
+
+@settings(derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "@",
+                    "%40",
+                    "://",
+                    ":",
+                    "?",
+                    "&",
+                    ";",
+                    "=",
+                    "email",
+                    "token",
+                    "input_value=",
+                    ", input_type=",
+                    "Bearer ",
+                ),
+                *("eyJ", "a.b", ".", "+", "%2b", "%2B", "86", "13800138000", "li", "example.com", " ", "/", "x", "中"),
+            ]
+        ),
+        max_size=12,
+    )
+)
+def test_a_text_that_is_passed_over_has_nothing_in_it(parts: list[str]) -> None:
+    """`_SUSPECT` only spares the looking: what it lets through is what all patterns would leave alone."""
+    text = "".join(parts)
+    if not _SUSPECT.search(text):
+        assert all(not pattern.search(text) for pattern, _ in _PATTERNS)

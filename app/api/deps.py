@@ -38,7 +38,7 @@ from app.services.reversals import ReversalService
 from app.services.sessions import SessionService
 from app.services.settlement import SettlementService
 
-REFRESH_COOKIE = "guance_refresh"
+REFRESH_COOKIE = "__Secure-guance_refresh"  # RFC 6265bis §4.1.3.1; `__Host-` would need the path `/`
 REFRESH_PATH = "/v1/sessions/refresh"
 
 

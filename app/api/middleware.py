@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem
 from app.core import ids
-from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal
+from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal, NotFound
 from app.core.telemetry import count_request
+from app.core.tracing import current_ids
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
@@ -25,10 +26,10 @@ _SECURITY = (  # OWASP Secure Headers Project; an API is never framed, sniffed o
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_CSP = b"default-src 'none'; frame-ancestors 'none'"
+_CSP = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry inline scripts
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    b"worker-src blob:; frame-ancestors 'none'"
+    b"worker-src blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 _ALWAYS_ANSWERED = ("/livez", "/readyz")  # however busy: a server that only has much to do is not to be restarted
@@ -52,19 +53,25 @@ class Surroundings:
             return
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
-        state["request_id"], state["trace_id"] = _request_id(headers), _trace_id(headers)
+        ids_of_span = current_ids()
+        state["request_id"] = _request_id(headers)
+        state["trace_id"] = ids_of_span[0] if ids_of_span else _trace_id(headers)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"], trace_id=state["trace_id"])
+        if ids_of_span:
+            structlog.contextvars.bind_contextvars(span_id=ids_of_span[1])
         answer = _Answer(send, state["request_id"])
         began = time.perf_counter()
         self._running += 1
         try:
             if self._running > self._max_requests and scope["path"] not in _ALWAYS_ANSWERED:
                 raise Busy(retry_after=1)
+            if _is_disguised(scope.get("raw_path") or b""):
+                raise NotFound
             if int(_digits(headers.get("content-length"))) > self._max_body:
                 raise BodyTooLarge
             await self._app(scope, _limited(receive, self._max_body, self._receive_seconds), answer.send)
-        except (Busy, BodyTooLarge, BodyTooSlow) as error:
+        except (Busy, BodyTooLarge, BodyTooSlow, NotFound) as error:
             await problem(error, headers, state["trace_id"])(scope, receive, answer.send)
         except Exception:
             log.exception("request_failed")
@@ -127,6 +134,16 @@ def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
 
 def _digits(text: str | None) -> str:
     return text if text and text.isascii() and text.isdigit() else "0"
+
+
+def _is_disguised(raw_path: bytes) -> bool:
+    """Whether a path is escaped where no operation of ours needs it: in its first two parts, or in a slash.
+
+    A proxy that blocks `/internal` may compare the path as it was sent, and let `/%69nternal` pass.
+    """
+    if b"%" not in raw_path:
+        return False
+    return b"%2f" in raw_path.lower() or any(b"%" in part for part in raw_path.split(b"/")[:3])
 
 
 def _request_id(headers: Headers) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
@@ -31,6 +32,8 @@ from app.services.idempotency import Answer
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+log = structlog.get_logger()
+
 _MERGE_PATCH = "application/merge-patch+json"  # RFC 7396 §4
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "content-language", "location")
@@ -48,7 +51,10 @@ _KEY_PARAMETER = {
 
 
 class Route(APIRoute):
-    """Refuses unknown query parameters and bodies that are not JSON."""
+    """Refuses unknown and repeated query parameters and bodies that are not JSON.
+
+    No parameter is a list: of two values a proxy and this service might take different ones (ASVS 5.0 15.3.7).
+    """
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -57,11 +63,17 @@ class Route(APIRoute):
         async def checked(request: Request) -> Response:
             if unknown := sorted(set(request.query_params) - known):
                 raise Invalid(*(FieldProblem(name[:64], "unknown_parameter") for name in unknown[:10]))
+            if len(request.query_params.multi_items()) > len(request.query_params):
+                raise Invalid(*(FieldProblem(name, "repeated_parameter") for name in _repeated(request)))
             if self.body_field is not None and _has_body(request):
                 _require_json(request)
             return await handle(request)
 
         return checked
+
+
+def _repeated(request: Request) -> list[str]:
+    return sorted(name for name in request.query_params if len(request.query_params.getlist(name)) > 1)
 
 
 class IdempotentRoute(Route):
@@ -124,7 +136,10 @@ async def _answer_once(request: Request, handle: Handler, key: str, caller: _Cal
         raise
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     answer = Answer(response.status_code, headers, bytes(response.body))
-    await service.keep(caller=whose, key=key, answer=answer)
+    try:
+        await service.keep(caller=whose, key=key, answer=answer)
+    except Unavailable:  # it is done and must not be said to have failed; until its lock runs out the key says "running"
+        log.warning("answer_not_kept")
     return response
 
 

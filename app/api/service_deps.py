@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import OAuth2, SecurityScopes
 
 from app.api.deps import Cursor, Limit, Pager, bearer_of, container_of, origin_of
 from app.api.schemas.base import ActorName, Reason
+from app.core import ids
 from app.core.callers import Service as ServiceOf
 from app.core.callers import Staff as StaffOf
 from app.core.errors import InsufficientScope, InvalidToken
@@ -27,6 +29,8 @@ from app.services.webhooks import WebhookService
 from app.services.workspaces import WorkspaceService
 
 TOKEN_PATH = "/oauth/token"
+
+log = structlog.get_logger()
 
 _scheme = OAuth2(
     flows={"clientCredentials": {"tokenUrl": TOKEN_PATH, "scopes": {str(one): MEANINGS[one] for one in Scope}}},
@@ -58,6 +62,7 @@ def require_scopes(service: ServiceOf, scopes: Iterable[str]) -> None:
     """Raises InsufficientScope."""
     for scope in scopes:
         if scope not in service.scopes:
+            log.warning("scope_missing", client=ids.show(ids.CLIENT, service.client_id), scope=scope)
             raise InsufficientScope(scope)
 
 

@@ -6,7 +6,6 @@ place of one that died or hangs, hands SIGTERM and SIGINT on, and ends when they
 """
 
 import contextlib
-import gc
 import mmap
 import os
 import signal
@@ -63,8 +62,6 @@ class Prefork:
         """Until SIGTERM or SIGINT; returns the exit code: 0, or that of a process that could not start."""
         for number in _STOPPING:
             signal.signal(number, self._stop)
-        gc.collect()
-        gc.freeze()  # a collection would touch, and so copy, what the processes share
         for place in range(len(self._works)):
             self._start(place)
         code = 0

@@ -1,5 +1,6 @@
 """`python -m app serve`: one process, or several behind one socket."""
 
+import gc
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
     else that a request needs.
     """
     application = create_app(settings)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection looks through it, nor makes forked processes copy it
     events = application.state.container.events
     config = _config(application, settings, host=host, port=port)
     metrics_port = None if settings.is_development else settings.metrics_port

@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from app.core import tracing
 from app.core.telemetry import CONNECTIONS_ROOM, CONNECTIONS_USED
 
 METADATA = MetaData(
@@ -24,6 +25,9 @@ METADATA = MetaData(
     }
 )
 
+# Serialization failure, deadlock, lock not available; a plan that a migration made stale.
+AGAIN = frozenset({"40001", "40P01", "55P03", "0A000"})
+_READ_AGAIN = 4  # times
 _READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
@@ -71,7 +75,7 @@ def open_engine(
     """
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name)
+        return _traced(_counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name))
     arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
@@ -81,6 +85,7 @@ def open_engine(
     engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
+    event.listen(engine.sync_engine, "do_execute", _read_again)
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def leave_a_demoted_server(context: ExceptionContext) -> None:
@@ -89,7 +94,7 @@ def open_engine(
         if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
             context.is_disconnect = True
 
-    return _counted(engine, name)
+    return _traced(_counted(engine, name))
 
 
 def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
@@ -103,9 +108,48 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     return engine
 
 
+def _traced(engine: AsyncEngine) -> AsyncEngine:
+    """Each statement is a span, while one is being recorded that it is part of: its text, never its parameters."""
+    if not tracing.is_on():
+        return engine
+    sync = engine.sync_engine
+    system = sync.dialect.name
+
+    @event.listens_for(sync, "before_cursor_execute")
+    def begin(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: bool) -> None:
+        if context is not None:
+            context.guance_span = tracing.begin_statement(system, statement)
+
+    @event.listens_for(sync, "after_cursor_execute")
+    def end(_: Any, __: Any, ___: str, ____: Any, context: Any, _____: bool) -> None:
+        tracing.end_statement(getattr(context, "guance_span", None))
+
+    @event.listens_for(sync, "handle_error")
+    def fail(failure: ExceptionContext) -> None:
+        span = getattr(failure.execution_context, "guance_span", None)
+        tracing.end_statement(span, failure.original_exception)
+
+    return engine
+
+
 def reading(engine: AsyncEngine) -> AsyncEngine:
     """The same pool for single reads: no BEGIN and no COMMIT around a statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT", guance_reading=True)
+
+
+def _read_again(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+    """A single read that the database asks for again is a transaction of its own: here, it is just sent again."""
+    if not context.execution_options.get("guance_reading"):
+        return None
+    for _ in range(_READ_AGAIN):
+        try:
+            cursor.execute(statement, parameters)
+        except context.dialect.dbapi.Error as error:
+            if getattr(error, "sqlstate", None) not in AGAIN:
+                raise
+        else:
+            return True
+    return None  # the last time as ever
 
 
 def _sqlite(url: URL, *, pool_size: int, timeout: float) -> AsyncEngine:

@@ -78,7 +78,7 @@ async def test_every_session_ends_and_the_cookie_is_taken_back(api: Api) -> None
     answer = await api.client.post("/v1/account/closure", headers=holder.auth)
 
     assert answer.status_code == 204
-    assert "guance_refresh=" in answer.headers["Set-Cookie"] and "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert "__Secure-guance_refresh=" in answer.headers["Set-Cookie"] and "Max-Age=0" in answer.headers["Set-Cookie"]
     for session in (holder, other):
         assert not await may_act(api, session)
         refreshed = await post(api, "/sessions/refresh", {"refresh_token": session.refresh_token})

@@ -302,6 +302,15 @@ async def test_unknown_query_parameter_is_refused_by_every_operation(api: Api) -
     assert (await api.client.get("/v1/account", headers=holder.auth)).status_code == 200
 
 
+@pytest.mark.parametrize("repeated", ["limit=1&limit=2", "limit=1&limit=1", "limit=1&cursor=x&limit=2"])
+async def test_a_parameter_that_comes_twice_is_refused(api: Api, repeated: str) -> None:
+    """A proxy and this service might each take another of them."""
+    holder = await api.register()
+    answer = await api.client.get(f"/v1/sessions?{repeated}", headers=holder.auth)
+    body = assert_problem(answer, 422, "validation_failed")
+    assert [(one["pointer"], one["code"]) for one in body["errors"]] == [("limit", "repeated_parameter")]
+
+
 @pytest.mark.parametrize(
     "malformed", ["x", "_", "{prefix}_", "{prefix}_123", f"acnt_{'0' * 32}", f"{{prefix}}_{'A' * 32}", "%00", "%F0%9F"]
 )
@@ -392,7 +401,7 @@ SECURE = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 SPA, ELSEWHERE = "https://billing.example.com", "https://elsewhere.example.com"
 

@@ -469,3 +469,10 @@ async def test_a_reset_makes_the_password_work_again(api: Api) -> None:
     await confirm_reset(api, await ask_reset(api, holder.username), await api.code(holder.email))
 
     assert (await log_in(api, holder.username, NEW)).status_code == 201
+
+
+async def test_a_password_stays_good_for_years(api: Api) -> None:
+    """NIST SP 800-63B-4 §3.1.1.2: no change without a reason."""
+    holder = await api.register()
+    with time_machine.travel(now() + timedelta(days=5 * 365), tick=False):
+        assert (await api.log_in(holder)).account_id == holder.account_id

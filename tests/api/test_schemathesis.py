@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.support.api import PASSWORD, empty, running
-from tests.support.fuzzing import Case, schema_of, serving, takes_what_the_schema_allows
+from tests.support.fuzzing import Case, held, schema_of, serving, takes_what_the_schema_allows
 
 SCHEMA = schema_of("public")
 CHECKS = [takes_what_the_schema_allows("public")]
@@ -55,11 +55,10 @@ async def _register(database: str, *usernames: str) -> None:
 
 @SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 def test_without_a_login(case: Case, served: Served) -> None:
-    case.call_and_validate(base_url=served.url, additional_checks=CHECKS)
+    held(case, served.url, CHECKS)
 
 
 @SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 def test_with_a_login(case: Case, served: Served) -> None:
     token = served.token_for(case.operation.definition.raw["operationId"])
-    headers = {"Authorization": f"Bearer {token}"}
-    case.call_and_validate(base_url=served.url, headers=headers, additional_checks=CHECKS)
+    held(case, served.url, CHECKS, {"Authorization": f"Bearer {token}"})

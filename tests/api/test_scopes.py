@@ -45,6 +45,19 @@ async def test_without_its_scope_an_operation_is_refused_though_all_others_are_t
         assert answer.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
 
 
+async def test_a_missing_scope_is_in_the_log_with_the_client(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """ASVS 5.0 16.3.2: who tried what may not be."""
+    service = await client(api, Scope.EVENTS)
+    await service.get("/accounts", username="acme")
+
+    [line] = [record.msg for record in caplog.records if isinstance(record.msg, dict) and "client" in record.msg]
+    assert {name: line[name] for name in ("event", "client", "scope")} == {
+        "event": "scope_missing",
+        "client": service.client_id,
+        "scope": "accounts:read",
+    }
+
+
 @each_scope
 async def test_its_scope_alone_is_enough_for_an_operation(api: Api, scope: Scope) -> None:
     service = await client(api, scope)

@@ -349,7 +349,7 @@ async def test_garbage_with_a_real_session_id_ends_nothing(api: Api) -> None:
 
 @pytest.mark.parametrize("cookie", [None, "", "x", "é", "A" * 5000])
 async def test_refresh_without_a_token_of_ours_is_refused(api: Api, cookie: str | None) -> None:
-    headers = {} if cookie is None else {b"Cookie": f"guance_refresh={cookie}".encode()}
+    headers = {} if cookie is None else {b"Cookie": f"__Secure-guance_refresh={cookie}".encode()}
     refused = await api.client.post("/v1/sessions/refresh", headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_refresh_token")
 
@@ -365,7 +365,7 @@ async def test_refresh_token_goes_into_a_cookie_unless_asked_otherwise(api: Api)
     answer = await log_in(api, holder.username)
     assert answer.json()["refresh_token"] is None
     pair, attributes = cookie_of(answer)
-    assert re.fullmatch(r"guance_refresh=[A-Za-z0-9_-]{40,}", pair)
+    assert re.fullmatch(r"__Secure-guance_refresh=[A-Za-z0-9_-]{40,}", pair)
     assert attributes == {"httponly", "secure", "samesite=strict", "path=/v1/sessions/refresh", "max-age=1209600"}
 
 
@@ -457,7 +457,7 @@ async def test_logout_ends_this_session_and_clears_the_cookie(api: Api) -> None:
     left = await api.client.delete("/v1/sessions/current", headers=auth)
     assert left.status_code == 204
     pair, attributes = cookie_of(left)
-    assert pair in {"guance_refresh=", 'guance_refresh=""'}
+    assert pair in {"__Secure-guance_refresh=", '__Secure-guance_refresh=""'}
     assert {"max-age=0", "path=/v1/sessions/refresh", "httponly", "secure", "samesite=strict"} <= attributes
     kept = await api.client.post("/v1/sessions/refresh", headers={"Cookie": cookie})
     assert kept.json()["code"] == "invalid_refresh_token"

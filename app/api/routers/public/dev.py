@@ -54,8 +54,10 @@ async def show_internal_docs() -> Response:
 
 def _page(messages: list[dict[str, Any]]) -> Response:
     articles = "".join(_article(message) for message in messages) or "<p>Nothing was sent yet.</p>"
-    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
-    return Response(_PAGE.format(messages=articles), media_type="text/html", headers=policy)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+    return Response(
+        _PAGE.format(messages=articles), media_type="text/html", headers={"Content-Security-Policy": policy}
+    )
 
 
 def _article(message: dict[str, Any]) -> str:
