@@ -1,13 +1,12 @@
 """What clients were told, held against what the database, the mailboxes and the readers have."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from drill.ledger import Entry, Kind, Ledger
-from drill.postgres import Server
 
 # Which rows a kind of write leaves: of each subject, so many as were acknowledged, none more than were meant.
 _COUNTED = {
@@ -60,7 +59,13 @@ class Findings:
         return not (self.lost or self.doubled or self.undelivered)
 
 
-async def compare(ledger: Ledger, server: Server, *, before: float = float("inf")) -> Findings:
+class Asked(Protocol):
+    """What answers questions about a database: a server of the drill."""
+
+    async def query(self, statement: str) -> Sequence[Any]: ...
+
+
+async def compare(ledger: Ledger, server: Asked, *, before: float = float("inf")) -> Findings:
     """Hold the ledger against a database.
 
     `before` (seconds since the epoch) is for a backup: what was acknowledged until then must be in it; more may be.
