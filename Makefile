@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations fuzz timing guessing image-check drill lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill alerts fuzz timing guessing lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -22,7 +22,7 @@ run: .venv/.ok  ## serve on http://127.0.0.1:8000 with SQLite and development no
 test: .venv/.ok  ## the whole suite, on SQLite and on a PostgreSQL that it starts itself
 	$(V) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-check: lint types imports openapi migrations  ## everything that is not a test
+check: lint types imports openapi migrations alerts  ## everything that is not a test
 
 lint: .venv/.ok  ## ruff: rules and format
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -39,6 +39,9 @@ openapi: .venv/.ok  ## the committed documents are what the code says, valid, an
 migrations: .venv/.ok  ## the models are what the migrations build
 	$(V) -m app migrate --check
 
+alerts:  ## the alert rules fire when they should, and not when they should not (promtool)
+	deploy/prometheus/check.sh
+
 fuzz: .venv/.ok  ## 10,000 made-up calls on all surfaces (ARGS="--examples N")
 	$(V) -m tests.support.fuzz $(ARGS)
 
@@ -48,9 +51,13 @@ timing: .venv/.ok  ## do answer times tell who has an account? (ARGS="--calls N"
 guessing: .venv/.ok  ## a year of guessing at an account (ARGS="--days N")
 	$(V) -m tests.support.guessing $(ARGS)
 
-image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, 2 minutes)
-	@command -v debootstrap >/dev/null || apt-get install --yes --no-install-recommends debootstrap
+image-check: .venv/.ok  ## the image's root file system, built and served from without an engine (root, Debian 12, minutes)
+	@PATH=$$PATH:/usr/sbin command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends debootstrap; }
 	$(V) -m tests.image
+
+proxy-check: .venv/.ok  ## HAProxy with deploy/proxy, before replicas that are slow, gone or break off
+	@PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || { apt-get update -qq && apt-get install --yes --no-install-recommends haproxy; }
+	$(V) -m pytest -q tests/image/proxy_check.py
 
 drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
 	drill/install.sh && $(V) -m drill $(ARGS)

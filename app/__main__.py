@@ -19,7 +19,7 @@ from app.cli import serving
 from app.cli.clients import clients
 from app.cli.common import migrate_own, run, settings_of_process, told
 from app.cli.keys import keys
-from app.core import migrations, telemetry
+from app.core import migrations, telemetry, tracing
 from app.core.config import Settings
 from app.core.errors import NotReady
 from app.main import documents
@@ -60,7 +60,12 @@ def worker() -> None:
     settings = settings_of_process()
     if settings.metrics_port:
         telemetry.serve(settings.metrics_port)
+    exporting = tracing.prepare(settings, version=VERSION)
+    if exporting:
+        exporting.start()
     run(settings, _work)
+    if exporting:
+        exporting.stop()
 
 
 @app.command()

@@ -17,6 +17,7 @@ from app.api.middleware import Surroundings
 from app.api.routers import internal, marketplace, public
 from app.api.routers.public import dev, operations
 from app.api.wiring import Container, build
+from app.core import tracing
 from app.core.config import Settings
 from app.core.errors import AppError
 from app.core.telemetry import begin
@@ -29,16 +30,24 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings) -> FastAPI:
     """The application, connected to nothing until its lifespan begins."""
+    exporting = tracing.prepare(settings, version=openapi.VERSION)
     app = FastAPIOffline(
         title=openapi.TITLE,
         version=openapi.VERSION,
         lifespan=_lifespan,
         generate_unique_id_function=openapi.operation_id,
         swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
-        telemetry={"logs": False},
+        telemetry={
+            "tracing": exporting is not None,
+            "tracer_provider": exporting.provider if exporting else None,
+            "operation_spans": False,  # a span each for dependencies, handler and answer; SQL and calls tell more
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+        },
         redirect_slashes=False,  # an unknown path is 404; a redirect would name the host that the caller named
     )
-    app.state.container = build(settings)
+    app.state.container, app.state.exporting = build(settings), exporting
     app.state.documents = cache(documents)
     app.openapi = lambda: app.state.documents()["public"]  # type: ignore[method-assign]
     for router in (*public.ROUTERS, *internal.ROUTERS, *marketplace.ROUTERS):
@@ -79,6 +88,9 @@ def documents() -> dict[str, dict[str, Any]]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     container: Container = app.state.container
+    exporting = app.state.exporting
+    if exporting:
+        exporting.start()
     begin(openapi.VERSION)
     await _load_keys(container)
     stopping = asyncio.Event()
@@ -91,6 +103,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if container.settings.worker_in_server:
         await container.runner.stop()
     await container.close()
+    if exporting:
+        await asyncio.to_thread(exporting.stop)
 
 
 async def _load_keys(container: Container) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from drill.director import Form, drill
 
 _FORMS = {
-    "full": Form("full", lanes=10, pause=0.5, baseline=10, calm=5, away=15, patience=75, code_within=90),
-    "short": Form("short", lanes=8, pause=0.3, baseline=3, calm=1.5, away=5, patience=20, code_within=30),
+    "full": Form("full", workers=2, lanes=10, pause=0.5, baseline=10, calm=5, away=15, patience=75, code_within=90),
+    "short": Form("short", workers=1, lanes=8, pause=0.3, baseline=3, calm=1.5, away=5, patience=20, code_within=30),
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drill import faults
+from drill.backup import back_up_and_restore
 from drill.compare import compare
 from drill.faults import Fault
 from drill.load import Load, Pace
@@ -22,6 +23,7 @@ class Form:
     """How long and how hard; times in seconds. `calm` without an error ends the watch over a fault."""
 
     name: str
+    workers: int  # processes of each replica
     lanes: int
     pause: float
     baseline: float
@@ -34,14 +36,21 @@ class Form:
 Follow = Callable[[Site], Awaitable[str]]
 
 
-def plan(form: Form) -> list[tuple[Fault, Sequence[Follow]]]:
+def plan(form: Form, load: Load) -> list[tuple[Fault, Sequence[Follow]]]:
     """The faults in their order, each with what is waited for afterwards."""
+
+    async def back_up(_: Site) -> str:
+        return await back_up_and_restore(load)
+
     return [
         (Fault("replica", "SIGKILL", faults.kill_replica), [faults.restarted]),
         (Fault("rolling", "SIGTERM to one replica after the other", faults.roll_replicas), []),
         (Fault("pgbouncer", "restarted", faults.restart_pgbouncer), []),
         (Fault("primary", "restarted", faults.restart_primary), []),
         (Fault("failover", "primary killed, standby promoted", faults.promote_standby), [faults.rejoin]),
+        (Fault("read-only", "the pooler leads to a standby, and back", faults.read_only(form.away)), []),
+        (Fault("backup", "taken under load and restored elsewhere", back_up), []),
+        (Fault("clock", "of one replica steps by ±1 h", faults.clock_steps(form.away), refusals=True), []),
         (Fault("migration", "schema forward, then new replicas beside old ones", faults.migrate_forward), []),
         (Fault("notifiers", "SMS gateway hangs, SMTP refuses", faults.notifiers_away(form.away)), [faults.delivered]),
     ]
@@ -50,13 +59,13 @@ def plan(form: Form) -> list[tuple[Fault, Sequence[Follow]]]:
 async def drill(form: Form, out: Path, only: Sequence[str] | None = None) -> Report:
     """The whole of it. The ledger, the report and all logs are in `out` afterwards."""
     began = time.monotonic()
-    async with site(out) as running:
+    async with site(out, workers=form.workers) as running:
         _say(f"everything runs after {time.monotonic() - began:.1f} s")
         load = Load(running, Pace(form.lanes, form.pause, form.patience, form.code_within))
         loaded = time.monotonic()
         await load.start()
         outcomes = [await _meet(load, Fault("none", "nothing happens", _wait(form.baseline)), [], form.calm)]
-        for fault, follows in plan(form):
+        for fault, follows in plan(form, load):
             if only is None or fault.name in only:
                 outcomes.append(await _meet(load, fault, follows, form.calm))
         _say("the load ends")
@@ -86,10 +95,13 @@ async def drill(form: Form, out: Path, only: Sequence[str] | None = None) -> Rep
 
 async def _meet(load: Load, fault: Fault, follows: Sequence[Follow], calm: float) -> Outcome:
     _say(f"{fault.name}: {fault.what}")
-    began = time.monotonic()
+    began, surprises = time.monotonic(), len(load.ledger.surprises)
     notes = [await fault.act(load.site)]
     ended = time.monotonic()
     notes += [await follow(load.site) for follow in follows]
+    if fault.refusals and (refused := load.ledger.surprises[surprises:]):
+        notes.append(f"{len(refused)} customers were refused before it was taken out: {refused}")
+        del load.ledger.surprises[surprises:]
     if not await _calm(load, began, calm):
         notes.append("it never became calm")
         load.ledger.surprises.append(f"{fault.name}: errors went on")

@@ -5,9 +5,10 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.core import migrations
-from drill.service import next_version, roll, until_ready
+from drill.service import is_ready, next_version, roll, until_ready
 from drill.site import REPLICAS, Site
 
 
@@ -18,10 +19,11 @@ class Fault:
     name: str
     what: str
     act: Callable[[Site], Awaitable[str]]
+    refusals: bool = False  # whether customers may be refused, as "expired", while it lasts
 
 
 async def kill_replica(site: Site) -> str:
-    site.replicas[REPLICAS[0]].signal(signal.SIGKILL)
+    site.replicas[REPLICAS[0]].kill()
     return ""
 
 
@@ -82,6 +84,49 @@ async def migrate_forward(site: Site) -> str:
     site.worker = site.service.worker(tree=tree)
     await site.worker.start()
     return f"migrated in {migrated:.1f} s, then one replica after the other"
+
+
+def read_only(seconds: float) -> Callable[[Site], Awaitable[str]]:
+    """The pooler leads to a server that only reads, as after a failover that went half way; then to the primary."""
+
+    async def act(site: Site) -> str:
+        await site.pgbouncer.point_to(site.standby.port)
+        await asyncio.sleep(seconds)
+        await site.pgbouncer.point_to(site.primary.port)
+        return ""
+
+    return act
+
+
+def clock_steps(seconds: float) -> Callable[[Site], Awaitable[str]]:
+    """The clock of one running replica steps an hour ahead, then two back, then to the right time."""
+
+    async def act(site: Site) -> str:
+        name, clock = REPLICAS[0], site.folder / "clock"
+        clock.write_text("+0")
+        strayed = site.service.replica(name, site.ports[name], workers=1, environment=faked(clock))
+        await roll(site.replicas[name], site.ports[name], strayed)
+        seen = []
+        for offset in ("+3600", "-3600", "+0"):
+            clock.write_text(offset)
+            await asyncio.sleep(seconds)
+            seen.append(f"{offset} s: {'ready' if await is_ready(site.ports[name]) else 'not ready'}")
+        await roll(strayed, site.ports[name], site.replicas[name])
+        return ", ".join(seen)
+
+    return act
+
+
+def faked(clock: Path) -> dict[str, str]:
+    """The environment of a process whose clock is as far off as the file says (libfaketime)."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # only the time of day steps
+        "DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def notifiers_away(seconds: float) -> Callable[[Site], Awaitable[str]]:

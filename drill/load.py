@@ -62,7 +62,8 @@ class Load:
     async def start(self) -> None:
         pace, site = self._pace, self.site
         caller = Caller(site.proxy.url, self.traffic, patience=pace.patience)
-        service = ServiceCaller(caller, *await site.service_client())
+        self.credentials = await site.service_client()
+        service = ServiceCaller(caller, *self.credentials)
         self.world = World(
             base=site.proxy.url,
             traffic=self.traffic,

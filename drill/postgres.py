@@ -67,6 +67,14 @@ class Server:
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write(f"\nunix_socket_directories = '{self.folder}'\n")
 
+    async def dump(self, file: Path) -> None:
+        """A logical backup of the service's database, in PostgreSQL's own format."""
+        await self._run("pg_dump", "-Fc", "-d", self.url(), "-f", file)
+
+    async def restore(self, file: Path) -> None:
+        """Make the service's database of a dump."""
+        await self._run("pg_restore", "--create", "--exit-on-error", "-d", self.url("postgres"), file)
+
     async def start(self) -> None:
         await self._ctl("start", "-w", "-l", self._log, "-o", f"-p {self.port}")
 

@@ -110,6 +110,10 @@ class Process:
             await self._supervisor
         self._supervisor = None
 
+    def kill(self) -> None:
+        """`kill -9` of the process and of those that it has forked, all at once."""
+        os.killpg(self.pid, signal.SIGKILL)
+
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             if self._child is not None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +56,12 @@ class Places:
 
 
 class Service:
-    """Makes processes of it. `settings` are added to those of production."""
+    """Makes processes of it, each replica with so many `workers`. `settings` are added to those of production."""
 
-    def __init__(self, places: Places, logs: Path, **settings: str) -> None:
+    def __init__(self, places: Places, logs: Path, *, workers: int, settings: Mapping[str, str]) -> None:
         self._places = places
         self._logs = logs
-        self._settings = settings
+        self._workers, self._settings = workers, settings
 
     def environment(self, *, database: str | None = None) -> dict[str, str]:
         """Production's; with `database` straight to that server instead of through the pooler."""
@@ -87,9 +88,17 @@ class Service:
             **self._settings,
         }
 
-    def replica(self, name: str, port: int, *, tree: Path = ROOT, **environment: str) -> Process:
-        command = python("-m", "app", "serve", "--port", str(port))
-        return self._process(name, command, tree, environment)
+    def replica(
+        self,
+        name: str,
+        port: int,
+        *,
+        tree: Path = ROOT,
+        workers: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
+        command = python("-m", "app", "serve", "--port", str(port), "--workers", str(workers or self._workers))
+        return self._process(name, command, tree, environment or {})
 
     def worker(self, *, tree: Path = ROOT) -> Process:
         metrics = {"GUANCE_METRICS_PORT": str(free_port())}
@@ -108,9 +117,8 @@ class Service:
             raise RuntimeError(printed)
         return found[1], found[2]
 
-    def _process(self, name: str, command: list[str], tree: Path, environment: dict[str, str]) -> Process:
-        environment = self.environment() | environment
-        return Process(name, command, self._logs / f"{name}.log", environment, cwd=tree)
+    def _process(self, name: str, command: list[str], tree: Path, environment: Mapping[str, str]) -> Process:
+        return Process(name, command, self._logs / f"{name}.log", {**self.environment(), **environment}, cwd=tree)
 
 
 def next_version(folder: Path, head: str) -> Path:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,13 +21,13 @@ REPLICAS = ("replica-1", "replica-2")
 class Site:
     """Everything that runs. `primary` and `standby` change places when one is promoted."""
 
-    def __init__(self, folder: Path, logs: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, logs: Path, *, workers: int, settings: Mapping[str, str]) -> None:
         self.folder, self.logs = folder, logs
         self.sinks = Sinks()
         self.primary, self.standby = self.server("one"), self.server("two")
         self.pgbouncer = PgBouncer(folder / "pgbouncer", logs / "pgbouncer.log")
         places = Places(self.pgbouncer.url, self.sinks.http_port, self.sinks.smtp_port)
-        self.service = Service(places, logs, **settings)
+        self.service = Service(places, logs, workers=workers, settings=settings)
         self.ports = {name: free_port() for name in REPLICAS}
         self.replicas: dict[str, Process] = {}
         self.worker: Process = self.service.worker()
@@ -81,14 +81,14 @@ class Site:
 
 
 @asynccontextmanager
-async def site(logs: Path, **settings: str) -> AsyncIterator[Site]:
+async def site(logs: Path, *, workers: int = 1, settings: Mapping[str, str] | None = None) -> AsyncIterator[Site]:
     """A running one, gone afterwards but for its logs."""
     # Not the default temporary folder: the path of a socket has about a hundred characters to live in.
     folder = Path(tempfile.mkdtemp(prefix="drill-", dir="/tmp"))
     folder.chmod(0o755)
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
-    running = Site(folder, logs, **settings)
+    running = Site(folder, logs, workers=workers, settings=settings or {})
     try:
         await running.start()
         yield running

@@ -134,3 +134,17 @@ def test_the_proxy_is_told_all_that_its_file_asks_for_and_its_address_is_believe
 
     assert set(COMPOSE["services"]["proxy"]["environment"]) == asked
     assert COMPOSE["services"]["server1"]["environment"]["GUANCE_FORWARDED_ALLOW_IPS"] == subnet
+
+
+# The page
+
+
+def test_what_the_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.split("## Under attack and in trouble")[1].split("\n## ")[0]
+    named = re.findall(r"`(tests/[\w/]+\.py)`", table)
+
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    for name in COMPOSE["secrets"]:
+        assert re.search(rf"> {re.escape(name)}$", page, re.MULTILINE), f"how to make {name} is not told"

@@ -1,8 +1,15 @@
 """Rules of the house that neither ruff nor import-linter can see."""
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from app.core.config import Settings
+from app.main import create_app
 
 APP = Path(__file__).parents[1] / "app"
 UNIT_OF_WORK = APP / "repositories" / "unit_of_work.py"
@@ -48,3 +55,20 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if not statements:
         return 0
     return (statements[-1].end_lineno or 0) - statements[0].lineno + 1
+
+
+def test_nothing_that_a_route_depends_on_runs_in_a_thread() -> None:
+    """FastAPI runs a plain function in its thread pool: dear, and one of forty for everybody."""
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    assert len(routes) > 80
+    for route in routes:
+        for part in parts_of(route.dependant):
+            assert part.call is None or is_coroutine(part.call), f"{route.path}: {part.call}"
+
+
+def is_coroutine(call: object) -> bool:
+    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+
+
+def parts_of(dependant: Dependant) -> list[Dependant]:
+    return [dependant, *(part for one in dependant.dependencies for part in parts_of(one))]

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import pytest
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from app.core.logging import StdoutHandler, configure, redact, redact_text
+from app.core.logging import _PATTERNS, _SUSPECT, StdoutHandler, configure, redact, redact_text
 
 Line = dict[str, object]
 UUID = "0197c0de-1111-7222-8333-138001380001"
@@ -213,3 +215,36 @@ def test_a_lone_surrogate_does_not_lose_the_line(capsys: pytest.CaptureFixture[s
 def test_a_long_line_is_redacted_quickly() -> None:
     for text in ("a" * 100_000, "eyJ" * 30_000, "://" * 30_000, "+1" * 50_000, "input_value=" * 3_000):
         assert redact_text(text)
+
+
+@settings(derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "@",
+                    "%40",
+                    "://",
+                    ":",
+                    "?",
+                    "&",
+                    ";",
+                    "=",
+                    "email",
+                    "token",
+                    "input_value=",
+                    ", input_type=",
+                    "Bearer ",
+                ),
+                *("eyJ", "a.b", ".", "+", "%2b", "%2B", "86", "13800138000", "li", "example.com", " ", "/", "x", "中"),
+            ]
+        ),
+        max_size=12,
+    )
+)
+def test_a_text_that_is_passed_over_has_nothing_in_it(parts: list[str]) -> None:
+    """`_SUSPECT` only spares the looking: what it lets through is what all patterns would leave alone."""
+    text = "".join(parts)
+    if not _SUSPECT.search(text):
+        assert all(not pattern.search(text) for pattern, _ in _PATTERNS)

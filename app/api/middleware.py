@@ -15,6 +15,7 @@ from app.api.errors import problem
 from app.core import ids
 from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal, NotFound
 from app.core.telemetry import count_request
+from app.core.tracing import current_ids
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
@@ -52,9 +53,13 @@ class Surroundings:
             return
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
-        state["request_id"], state["trace_id"] = _request_id(headers), _trace_id(headers)
+        ids_of_span = current_ids()
+        state["request_id"] = _request_id(headers)
+        state["trace_id"] = ids_of_span[0] if ids_of_span else _trace_id(headers)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"], trace_id=state["trace_id"])
+        if ids_of_span:
+            structlog.contextvars.bind_contextvars(span_id=ids_of_span[1])
         answer = _Answer(send, state["request_id"])
         began = time.perf_counter()
         self._running += 1

@@ -6,7 +6,6 @@ place of one that died or hangs, hands SIGTERM and SIGINT on, and ends when they
 """
 
 import contextlib
-import gc
 import mmap
 import os
 import signal
@@ -47,11 +46,13 @@ Work = Callable[[Pulse], None]
 class Prefork:
     """Keeps one process running for each of the works, which beat at least once a second.
 
-    `gone` is told the number of each process that ended.
+    `gone` is told the number of each process that ended; `stopping` is called before they are told to stop.
     """
 
-    def __init__(self, works: Sequence[Work], *, gone: Callable[[int], None]) -> None:
-        self._works, self._gone = works, gone
+    def __init__(
+        self, works: Sequence[Work], *, gone: Callable[[int], None], stopping: Callable[[], None] = lambda: None
+    ) -> None:
+        self._works, self._gone, self._before_stop = works, gone, stopping
         self._shared = mmap.mmap(-1, len(works))
         self._places: dict[int, int] = {}
         self._beats: dict[int, tuple[int, int]] = {}
@@ -61,8 +62,6 @@ class Prefork:
         """Until SIGTERM or SIGINT; returns the exit code: 0, or that of a process that could not start."""
         for number in _STOPPING:
             signal.signal(number, self._stop)
-        gc.collect()
-        gc.freeze()  # a collection would touch, and so copy, what the processes share
         for place in range(len(self._works)):
             self._start(place)
         code = 0
@@ -70,6 +69,7 @@ class Prefork:
             time.sleep(_LOOK_SECONDS)
             code = self._replace_the_dead()
             self._kill_the_hanging()
+        self._before_stop()
         self._stop_all()
         return code
 

@@ -1,5 +1,6 @@
 """`python -m app serve`: one process, or several behind one socket."""
 
+import gc
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
     else that a request needs.
     """
     application = create_app(settings)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection looks through it, nor makes forked processes copy it
     events = application.state.container.events
     config = _config(application, settings, host=host, port=port)
     metrics_port = None if settings.is_development else settings.metrics_port
@@ -47,8 +50,9 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
 
     works: list[Work] = [work] * workers
     if metrics_port:
-        works.append(partial(_show_metrics, metrics_port))
-    return Prefork(works, gone=telemetry.forget).run()
+        works.append(partial(_show_metrics, metrics_port, listening))
+    # While anybody holds the socket open the kernel lets callers in whom nobody will answer.
+    return Prefork(works, gone=telemetry.forget, stopping=listening.close).run()
 
 
 def _config(application: Callable[..., Any], settings: Settings, *, host: str, port: int) -> uvicorn.Config:
@@ -94,8 +98,9 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _show_metrics(port: int, pulse: Pulse) -> None:
+def _show_metrics(port: int, listening: socket, pulse: Pulse) -> None:
     """In a process of its own, since it takes a thread: the parent of all has none."""
+    listening.close()
     try:
         telemetry.serve(port)
     except OSError as error:

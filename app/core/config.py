@@ -78,6 +78,9 @@ class Settings(BaseSettings, Limits):
     cors_origins: list[str] = []
     forwarded_allow_ips: str = "127.0.0.1"
     metrics_port: PositiveInt | None = None
+    otlp_url: SecretStr | None = None
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    trace_service: str = "guance-account"
     max_requests: PositiveInt = 500
     receive_seconds: PositiveInt = 10
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

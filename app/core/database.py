@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from app.core import tracing
 from app.core.telemetry import CONNECTIONS_ROOM, CONNECTIONS_USED
 
 METADATA = MetaData(
@@ -71,7 +72,7 @@ def open_engine(
     """
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name)
+        return _traced(_counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name))
     arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
@@ -89,7 +90,7 @@ def open_engine(
         if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
             context.is_disconnect = True
 
-    return _counted(engine, name)
+    return _traced(_counted(engine, name))
 
 
 def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
@@ -100,6 +101,30 @@ def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
     event.listen(pool, "connect", lambda *_: room.set(pool.size()))
     event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))
     event.listen(pool, "checkin", lambda *_: used.set(pool.checkedout() - 1))  # it is told before it is done
+    return engine
+
+
+def _traced(engine: AsyncEngine) -> AsyncEngine:
+    """Each statement is a span, while one is being recorded that it is part of: its text, never its parameters."""
+    if not tracing.is_on():
+        return engine
+    sync = engine.sync_engine
+    system = sync.dialect.name
+
+    @event.listens_for(sync, "before_cursor_execute")
+    def begin(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: bool) -> None:
+        if context is not None:
+            context.guance_span = tracing.begin_statement(system, statement)
+
+    @event.listens_for(sync, "after_cursor_execute")
+    def end(_: Any, __: Any, ___: str, ____: Any, context: Any, _____: bool) -> None:
+        tracing.end_statement(getattr(context, "guance_span", None))
+
+    @event.listens_for(sync, "handle_error")
+    def fail(failure: ExceptionContext) -> None:
+        span = getattr(failure.execution_context, "guance_span", None)
+        tracing.end_statement(span, failure.original_exception)
+
     return engine
 
 

@@ -50,7 +50,7 @@ class HttpBilling:
     def __init__(self, url: str, *, token: str | None, timeout: int) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
-        self._client = quiet_client(timeout)
+        self._client = quiet_client(timeout, ours=True)
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     async def standing(self, account_id: str) -> Standing:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
@@ -21,13 +21,16 @@ class OutboxRepository(Repository):
     async def claim(
         self, channels: Sequence[Channel], *, at: datetime, leased_until: datetime, limit: int
     ) -> list[OutboxMessage]:
-        """Take due messages for as long as the lease; several workers share them and none waits for another."""
+        """Take due messages for as long as the lease; several workers share them and none waits for another.
+
+        One that nobody tried yet is due whatever it says: the clock of who wrote it may be ahead.
+        """
         due = (
             select(OutboxMessage.id)
             .where(
                 OutboxMessage.state == Delivery.QUEUED,
                 OutboxMessage.channel.in_(channels),
-                OutboxMessage.due_at <= at,
+                or_(OutboxMessage.due_at <= at, OutboxMessage.attempts == 0),
             )
             .order_by(OutboxMessage.due_at)
             .limit(limit)

@@ -134,10 +134,14 @@ class RealNameRepository(Repository):
     # Asking providers
 
     async def lease(self, *, at: datetime, until: datetime, limit: int) -> list[Submission]:
-        """Take pending ones that are due; several workers share them and none waits for another."""
+        """Take pending ones that are due; several workers share them and none waits for another.
+
+        One that nobody took yet is due whatever it says: the clock of who wrote it may be ahead.
+        """
+        is_due = or_(Submission.due_at <= at, Submission.attempts == 0)
         due = (
             select(Submission.id)
-            .where(_PENDING, Submission.in_review.is_(False), Submission.due_at <= at)
+            .where(_PENDING, Submission.in_review.is_(False), is_due)
             .order_by(Submission.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

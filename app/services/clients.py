@@ -116,7 +116,7 @@ class ClientService:
 
     async def require_live(self, *, service: Service) -> None:
         """For a call that loads nothing through its client; raises ClientDisabled."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             if not await uow.clients.is_live(service):
                 raise ClientDisabled
 

@@ -97,7 +97,7 @@ class DirectoryService:
 
     async def get(self, *, service: Service, account_id: UUID) -> DirectoryEntry:
         """Raises NotFound and ClientDisabled."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.directory.by_ids(service, [account_id])
         return _only(rows, service)
 
@@ -105,14 +105,14 @@ class DirectoryService:
         """Who has the username, email or phone; raises NotFound and ClientDisabled."""
         typed = read_identifier(_with_plus(text, kind), region=self._region)
         identifier = typed if typed.kind == kind else Identifier(kind, "")  # nobody's
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.directory.by_identifier(service, identifier)
         return _only(rows, service)
 
     async def look_up(self, *, service: Service, shown_ids: Sequence[str]) -> list[DirectoryEntry | None]:
         """For each id, in their order, the account or None; one statement. Raises ClientDisabled."""
         asked = [ids.read(ids.ACCOUNT, text) for text in shown_ids]
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.directory.by_ids(service, {one for one in asked if one})
         found = {row.id: entry(row, service) for row in rows}
         return [found.get(one) if one else None for one in asked]

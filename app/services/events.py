@@ -99,7 +99,7 @@ class Events:
 
     async def place(self) -> int:
         """Give committed events their positions; how many got one."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             if not await uow.events.any_unplaced():
                 return 0
         return await self._place()
@@ -142,7 +142,7 @@ class Events:
         await self.place()  # first: what another process places meanwhile is read as well
         rows = await self._rows(start, limit)
         # Asked after the reading: what was deleted before it can only be counted as such now.
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             head = await uow.events.head()
         if after is not None and not head.forgotten <= after.position <= head.last:
             raise CursorExpired
@@ -155,7 +155,7 @@ class Events:
 
     async def _rows(self, start: Place, limit: int) -> list[Any]:
         """What is at the place, and behind it."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             return await uow.events.page(start.position - 1, limit + 1)
 
     @retried

@@ -35,7 +35,7 @@ class InvoicingGate:
 
     async def ask(self, *, service: Service, account_id: UUID) -> Invoicing:
         """One statement. Raises NotFound, ClientDisabled, and NotReady for a name that another secret has sealed."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             row = await uow.real_name.invoicing(service, account_id)
         if row is None:
             raise NotFound

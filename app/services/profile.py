@@ -43,7 +43,7 @@ class ProfileService:
 
     async def read(self, *, caller: Caller) -> Profile:
         """Raises SessionEnded."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             return _profile(await uow.accounts.profile(caller))
 
     @retried

@@ -153,7 +153,7 @@ class SessionService:
 
     async def page(self, *, caller: Caller, cursor: UUID | None, limit: int) -> list[SessionView]:
         """The live sessions, newest first; one more than `limit` when there is more."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.sessions.page(caller, cursor=cursor, limit=limit + 1)
         return [SessionView(current=row.id == caller.session_id, **row._asdict()) for row in rows]
 
@@ -176,7 +176,7 @@ class SessionService:
 
     async def require_live(self, *, caller: Caller) -> None:
         """For a call that loads nothing through its session; raises SessionEnded."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             if not await uow.sessions.is_live(caller):
                 raise SessionEnded
 

@@ -26,13 +26,13 @@ class SettlementService:
 
     async def page(self, *, caller: Caller, cursor: str | None, limit: int) -> list[WorkspaceView]:
         """The workspaces that the account pays for; one more than `limit` when there is more. Raises SessionEnded."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.settlements.page(caller, cursor=cursor, limit=limit + 1)
         return [view(row) for row in rows]
 
     async def options(self, *, caller: Caller, workspace_id: str) -> list[Option]:
         """Every way to settle the workspace, with every reason against it. Raises NotFound and SessionEnded."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.settlements.options(caller, workspace_id)
         if not rows:
             raise NotFound
@@ -41,7 +41,7 @@ class SettlementService:
 
     async def history(self, *, caller: Caller, workspace_id: str, cursor: UUID | None, limit: int) -> list[Span]:
         """Newest first; one more than `limit` when there is more. Raises NotFound and SessionEnded."""
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.settlements.history(caller, workspace_id, cursor=cursor, limit=limit + 1)
         if not rows and cursor is None:
             raise NotFound
@@ -77,7 +77,7 @@ class SettlementService:
         if moment is not None and moment > now():
             raise Invalid(FieldProblem("/at", "future_instant"))
         asked = [one for one in workspace_ids if one.isascii() and one.isprintable()]  # no other text is an id
-        async with self.uow.rows() as uow:
+        with self.uow.rows() as uow:
             rows = await uow.settlements.at(service, asked, moment)
         found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]

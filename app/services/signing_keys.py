@@ -22,6 +22,7 @@ from app.repositories.unit_of_work import UnitOfWork
 C = TypeVar("C")
 
 _CLOCK_SKEW = timedelta(minutes=2)
+_CLOCK_STEP = timedelta(days=1)  # a first key has begun so long ago, lest a clock that is set back unmake it
 _LOOK_AGAIN = 5.0  # seconds between looks for a key that a token names and we lack
 
 
@@ -65,7 +66,7 @@ class SigningKeyService:
     async def rotate(self, *, at_once: bool = False) -> str:
         """Make a key; its kid. It signs after the time that others may keep the old set, or at once."""
         at = now()
-        key = SigningKey.generate(at if at_once else at + self._ahead)
+        key = SigningKey.generate((at if self.tokens.ready else at - _CLOCK_STEP) if at_once else at + self._ahead)
         sealed = self._seal.close(key.pem, bound=_place(key.kid))
         async with self.uow() as uow:
             uow.signing_keys.add(StoredKey(kid=key.kid, sealed_pem=sealed, active_from=key.active_from, created_at=at))

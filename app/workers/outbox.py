@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.core import ids
+from app.core import ids, tracing
 from app.core.clock import now
 from app.core.contacts import country_of
 from app.core.crypto import Unreadable
@@ -74,18 +74,23 @@ class OutboxWorker:
         return len(messages)
 
     async def _settle(self, message: OutboxMessage) -> None:
+        about = {"guance.channel": message.channel, "guance.template": message.template}
         async with self._room:
-            if message.expires_at is not None and message.expires_at <= now():
-                await self._finish(message, Delivery.EXPIRED, None)
-                return
-            try:
-                await self._send(message)
-            except PermanentFailure as failure:
-                await self._finish(message, Delivery.ABANDONED, failure.reason)
-            except TemporaryFailure as failure:
-                await self._try_later(message, failure.reason)
-            else:
-                await self._finish(message, Delivery.SENT, None)
+            with tracing.work("deliver message", **about):
+                await self._deliver(message)
+
+    async def _deliver(self, message: OutboxMessage) -> None:
+        if message.expires_at is not None and message.expires_at <= now():
+            await self._finish(message, Delivery.EXPIRED, None)
+            return
+        try:
+            await self._send(message)
+        except PermanentFailure as failure:
+            await self._finish(message, Delivery.ABANDONED, failure.reason)
+        except TemporaryFailure as failure:
+            await self._try_later(message, failure.reason)
+        else:
+            await self._finish(message, Delivery.SENT, None)
 
     async def _send(self, message: OutboxMessage) -> None:
         """Raises PermanentFailure and TemporaryFailure and nothing else; never outlasts the lease."""

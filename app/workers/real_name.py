@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.core import ids
+from app.core import ids, tracing
 from app.core.clock import now
 from app.core.telemetry import REAL_NAME_CALLS, REAL_NAME_SECONDS
 from app.gateways.real_name.base import Claim, Outcome, Provider, Verdict
@@ -77,7 +77,8 @@ class RealNameWorker:
             if name == MANUAL:
                 await self._hand_to_staff(submission)
                 return
-            outcome = await self._ask_one(submission, claim, name)
+            with tracing.work("ask provider", **{"guance.provider": name}):
+                outcome = await self._ask_one(submission, claim, name)
             if outcome not in _SILENT:
                 return
             silent.append(outcome)

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from app.core import ids
+from app.core import ids, tracing
 from app.core.clock import now
 from app.core.crypto import Unreadable
 from app.core.errors import Unavailable
@@ -149,8 +149,9 @@ class WebhookWorker:
                 current = await self._current(endpoint)
                 if current is None or self._stopping:
                     return
-                reply = await self._send(current, event)
-                await self._settle(current, event, delivery, reply)
+                with tracing.work("deliver event"):
+                    reply = await self._send(current, event)
+                    await self._settle(current, event, delivery, reply)
 
     async def _current(self, endpoint: WebhookEndpoint) -> WebhookEndpoint | None:
         """As its owner wants it now; None when nothing more may be sent under this lease.

@@ -1,11 +1,12 @@
 """Emails, phones and usernames: what is accepted, and what counts as the same."""
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.contacts import ContactRefused, Identifier, Kind, email_key, read_email, read_identifier, read_phone
-from app.core.masking import contact, email, phone
+from app.core.masking import contact, dial_code, email, phone
 
 SERVED = ["CN", "HK", "US", "GB"]
 
@@ -162,3 +163,11 @@ def test_masked_phone_shows_country_and_last_four_digits(number: str, masked: st
 )
 def test_contact_is_masked_by_its_kind(value: str | None, masked: str | None) -> None:
     assert contact(value) == masked
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_the_dial_code_is_what_parsing_would_find(region: str) -> None:
+    number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    if number is not None:
+        shown = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert dial_code(shown) == f"+{number.country_code}"

@@ -13,7 +13,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-_SECONDS = 30
+_SECONDS = 60
 
 
 class Postbox:

@@ -33,13 +33,13 @@ def logs_of(folder: Path) -> str:
     return "".join(path.read_text() for path in folder.glob("*.log"))
 
 
-async def eventually(holds: Callable[[], object]) -> None:
+async def eventually(holds: Callable[[], object], *, within: float = _SECONDS) -> None:
     """Look until it holds: what another process does cannot be awaited. The server of a test runs meanwhile."""
-    await asyncio.to_thread(_look, holds)
+    await asyncio.to_thread(_look, holds, within)
 
 
-def _look(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _SECONDS
+def _look(holds: Callable[[], object], within: float) -> None:
+    deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)

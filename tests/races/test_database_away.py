@@ -3,16 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, func, select, text
 
 from app.core import migrations
-from app.core.database import async_url, open_engine
+from app.core.database import METADATA, async_url, open_engine
 from app.core.errors import DatabaseUnavailable
 from app.services.data_keys import DataKeyService
 from app.services.signing_keys import SigningKeyService
@@ -273,6 +273,66 @@ async def test_a_locked_database_file_is_waited_for_and_then_called_unavailable(
     assert_unavailable(answer, "try_again")
     assert time.monotonic() - began < 8
     assert (await api.client.post("/v1/sessions", json=_credentials(holder))).status_code == 201
+
+
+async def test_a_full_disk_refuses_writes_and_nothing_is_done_by_halves(on_a_file: Api) -> None:
+    """SQLite's own bound stands for the disk's: the same error, SQLITE_FULL."""
+    api = on_a_file
+    holder = await api.register()
+    engine = api.container.engine
+    await engine.dispose()
+    full = event.listens_for(engine.sync_engine, "connect")(_full)
+
+    for number in range(300):  # the pages that are there have some room
+        body = {**REGISTRATION, "username": f"latecomer{number}", "email": f"late{number}@example.com"}
+        before = await _counts(api)
+        if (refused := await api.client.post("/v1/registrations", json=body)).status_code != 202:
+            break
+
+    assert_unavailable(refused, "database_unavailable")
+    assert await _counts(api) == before
+    assert (await api.client.get("/v1/account/profile", headers=holder.auth)).status_code == 200
+    event.remove(engine.sync_engine, "connect", full)
+    await engine.dispose()  # the disk has room again
+    assert (await api.client.post("/v1/registrations", json=body)).status_code == 202
+
+
+async def _counts(api: Api) -> list[int]:
+    async with api.container.engine.connect() as connection:
+        tables = [METADATA.tables[name] for name in ("registrations", "challenges", "outbox_messages")]
+        return [int(await connection.scalar(select(func.count()).select_from(table)) or 0) for table in tables]
+
+
+async def test_after_a_failover_connections_to_the_server_that_is_read_only_now_are_dropped(
+    postgres_url: str,
+) -> None:
+    """The old primary is a standby and still answers: whoever stays connected to it would never write again."""
+    database = await create_database(postgres_url)
+    await asyncio.to_thread(migrations.upgrade, database)
+    async with running(database, database_pool_size=3) as api:
+        holder = await api.register()
+        profile = send("GET", "/v1/account/profile", holder)
+        await asyncio.gather(*(profile(api.client) for _ in range(3)))  # all connections of the pool
+        await _demote_what_is_connected(api)
+
+        assert (await profile(api.client)).status_code == 200
+        assert_unavailable(await api.client.post("/v1/sessions", json=_credentials(holder)), "database_unavailable")
+        for _ in range(3):
+            assert (await api.client.post("/v1/sessions", json=_credentials(holder))).status_code == 201
+
+
+async def _demote_what_is_connected(api: Api) -> None:
+    """Connections that are there become read-only, those that come are not: they reach the new primary."""
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            connection = await stack.enter_async_context(api.container.engine.connect())
+            await connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+            await connection.commit()
+
+
+def _full(connection: Any, _: object) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}").close()
 
 
 def _read_only(connection: Any, _: object) -> None:

@@ -16,6 +16,7 @@ from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of
 from tests.test_command_line import app as run
 
 WORKERS, CALLS = 2, 120
+_LONG = 60  # seconds to start in, on a busy machine
 CALL = {"method": "GET", "route": "/livez"}
 
 
@@ -91,7 +92,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 async def test_processes_count_together_and_a_killed_one_takes_nothing_with_it(site: Site) -> None:
     all_there = {"guance_processes": WORKERS, "guance_process_starts_total": WORKERS}
-    await eventually(lambda: is_ready(site.base) and site.shows(all_there))
+    await eventually(lambda: is_ready(site.base) and site.shows(all_there), within=_LONG)
 
     site.call(CALLS)
     await eventually(lambda: site.value("guance_http_requests_total", **CALL, status="200") == CALLS)
@@ -106,7 +107,7 @@ async def test_processes_count_together_and_a_killed_one_takes_nothing_with_it(s
 
     killed = site.children()[0]
     os.kill(killed, signal.SIGKILL)
-    await eventually(is_replaced)
+    await eventually(is_replaced, within=_LONG)
     assert set(seen) == {CALLS}  # it never went back
     assert not list(site.folders[0].glob(f"gauge_live*_{killed}.db"))
 
@@ -116,7 +117,7 @@ async def test_processes_count_together_and_a_killed_one_takes_nothing_with_it(s
 
 
 async def test_what_every_process_measures_in_the_database_is_shown_once(site: Site) -> None:
-    await eventually(lambda: is_ready(site.base) and site.shows({"guance_processes": WORKERS}))
+    await eventually(lambda: is_ready(site.base) and site.shows({"guance_processes": WORKERS}), within=_LONG)
 
     await eventually(lambda: site.value("guance_measured_timestamp_seconds") > 0)
     shown = [one for one in site.samples() if one.name.startswith("guance_") and "pid" in one.labels]

@@ -31,6 +31,16 @@ async def test_a_delivered_message_is_sent_and_its_secret_erased(api: Api) -> No
     assert (letter.id, letter.to, letter.params) == (shown_id(row), "li@example.com", {"minutes": "10", "code": CODE})
 
 
+async def test_a_message_of_a_process_whose_clock_is_ahead_does_not_wait_for_that_time(api: Api) -> None:
+    with time_machine.travel(now() + timedelta(hours=1)):
+        await write(api)
+    gateway = Gateway([TemporaryFailure("http_503")])
+
+    assert await worker(api, gateway).deliver_due() == 1
+    assert await worker(api, gateway).deliver_due() == 0  # from now on it goes by the clock of the worker
+    assert (await only_row(api)).due_at < now() + timedelta(minutes=1)
+
+
 async def test_a_code_is_readable_nowhere_but_in_its_message(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     sent = await api.client.post("/v1/registrations", json={**_ACME, "password": "correct horse battery staple"})
     before = await _everything(api)

@@ -5,8 +5,10 @@ import contextlib
 from datetime import timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import text
 
+from app.core.clock import now
 from app.core.documents import credit_check
 from app.gateways.real_name.base import Claim, Outcome, Verdict
 from tests.support.api import Api, Holder, frozen, refusal, running
@@ -49,6 +51,16 @@ class Faulty(Register):
 
 
 # --- Later ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_submission_of_a_process_whose_clock_is_ahead_does_not_wait_for_that_time(api: Api) -> None:
+    holder = await api.register()
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        await submitted(api, holder, enterprise())
+    asking = worker(api, TWO, first=Register(Outcome.MATCHED), second=Register())
+
+    assert await asking.ask_due() == 1
+    assert (await status(api, holder))["status"] == "verified"
 
 
 @long_sessions

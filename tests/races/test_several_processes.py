@@ -1,0 +1,160 @@
+"""`serve --workers`: several processes behind one port, and a parent that keeps them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.cli.prefork import Prefork, Pulse
+from app.core import ids
+from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
+
+WORKERS = 3
+
+
+@pytest.fixture
+def environment(database: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "PYTHONPATH": str(ROOT),
+        "GUANCE_DATABASE_URL": database,
+        "GUANCE_WORKER_IN_SERVER": "false",
+        "GUANCE_DEV_MESSAGES_FILE": str(tmp_path / "messages.jsonl"),
+        "TMPDIR": str(tmp_path),
+    }
+
+
+@contextlib.contextmanager
+def several(folder: Path, environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    arguments = ("serve", "--port", str(port), "--workers", str(WORKERS))
+    with process(folder, environment, *arguments) as parent:
+        try:
+            yield parent
+        finally:
+            for child in children(parent.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+
+def children(parent: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    return []
+
+
+def metrics_folders(folder: Path) -> list[Path]:
+    return list(folder.glob("guance-metrics-*"))
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+async def test_a_killed_process_is_replaced_and_the_others_go_on(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        first, *others = children(parent.pid)
+        os.kill(first, signal.SIGKILL)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            for _ in range(20):  # a connection that lay with the killed one is lost; new ones are not
+                with contextlib.suppress(httpx.TransportError):
+                    assert (await client.get("/livez", headers={"Connection": "close"})).status_code == 200
+        await eventually(lambda: len(set(children(parent.pid)) - {first}) == WORKERS)
+        assert set(others) <= set(children(parent.pid))
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+    assert "process_replaced" in logs_of(tmp_path)
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+async def test_the_parent_ends_them_all_and_leaves_nothing(
+    environment: dict[str, str], tmp_path: Path, told: signal.Signals
+) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        processes = children(parent.pid)
+        parent.send_signal(told)
+        assert await asyncio.to_thread(parent.wait, 20) == 0
+        assert all(is_gone(pid) for pid in processes)
+    assert metrics_folders(tmp_path) == []
+
+
+async def test_processes_whose_parent_was_killed_end_by_themselves(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        processes = children(parent.pid)
+        parent.kill()
+        await eventually(lambda: all(is_gone(pid) for pid in processes))
+
+
+async def test_a_port_that_is_taken_ends_the_parent_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port):
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        with several(tmp_path, environment, port) as second:
+            assert await asyncio.to_thread(second.wait, 20) != 0
+
+
+def ended(works: list[Callable[[Pulse], None]], tmp_path: Path) -> int:
+    """The exit code of a parent of these works, which runs in a process of its own."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(Prefork(works, gone=lambda gone: (tmp_path / f"gone-{gone}").touch()).run())
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_process_that_cannot_start_ends_them_all(tmp_path: Path) -> None:
+    def fails(_: Pulse) -> None:
+        raise SystemExit(3)
+
+    def lives(pulse: Pulse) -> None:
+        while True:
+            pulse.beat()
+            signal.sigtimedwait([], 0.1)
+
+    assert ended([lives, fails], tmp_path) == 3
+    assert len(list(tmp_path.glob("gone-*"))) == 2
+
+
+def test_a_process_that_hangs_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.prefork._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("app.cli.prefork._HANGS_AFTER", 10)
+
+    def hangs_once(pulse: Pulse) -> None:
+        if (tmp_path / "hung").exists():
+            os.kill(os.getppid(), signal.SIGTERM)
+        (tmp_path / "hung").touch()
+        while True:
+            signal.sigtimedwait([], 0.1)
+
+    assert ended([hangs_once], tmp_path) == 0
+    assert len(list(tmp_path.glob("gone-*"))) == 2
+
+
+def test_forked_processes_never_make_the_same_id(tmp_path: Path) -> None:
+    ids.new()
+
+    def make(pulse: Pulse) -> None:
+        (tmp_path / f"made-{os.getpid()}").write_text(" ".join(ids.new().hex[-18:] for _ in range(200)))
+        while True:
+            pulse.beat()
+            if len(list(tmp_path.glob("made-*"))) == WORKERS:
+                os.kill(os.getppid(), signal.SIGTERM)
+            signal.sigtimedwait([], 0.1)
+
+    assert ended([make] * WORKERS, tmp_path) == 0
+    made = [text for path in tmp_path.glob("made-*") for text in path.read_text().split()]
+    assert len(made) == len(set(made)) == WORKERS * 200
