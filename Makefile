@@ -3,7 +3,7 @@ PY ?= python3
 V := .venv/bin/python
 PIP := $(PY) -m pip --python $(V) --disable-pip-version-check install -q --require-hashes
 
-.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill alerts fuzz timing guessing lock clean
+.PHONY: help run test check lint types imports openapi migrations image-check proxy-check drill alerts fuzz timing guessing bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -61,6 +61,10 @@ proxy-check: .venv/.ok  ## HAProxy with deploy/proxy, before replicas that are s
 
 drill: .venv/.ok  ## primary, standby, pooler, replicas and proxy under load, while each fails in turn; ARGS=--short
 	drill/install.sh && $(V) -m drill $(ARGS)
+
+bench: .venv/.ok  ## the service beside the least that the same work can cost; ARGS="--accounts 1000000", "--only profile", …
+	@command -v wrk >/dev/null || apt-get install --yes -q wrk >/dev/null 2>&1 || echo "no wrk: load by autocannon, from npm"
+	$(V) -m benchmarks $(ARGS)
 
 lock:  ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 -q --custom-compile-command "make lock" -o requirements.lock

@@ -1,72 +1,109 @@
 """`python -m benchmarks`: the whole run, or a part of it."""
 
 import asyncio
-import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import typer
 
 from app.core import migrations
-from benchmarks import machine, report, servers
+from benchmarks import load, machine, report, servers
+from benchmarks.figures import GROWN, Figures, Kind, Window
 from benchmarks.operations import OPERATIONS
 from benchmarks.profile import profile
-from benchmarks.run import Kind, Runner, Window
-from benchmarks.world import world
+from benchmarks.run import Runner
+from benchmarks.world import World, world
 from tests.support.postgres import postgres
 
-
 bench = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_SEVERAL = "; may stand several times"
 
 
 @bench.command()
 def main(
     *,
     accounts: Annotated[int, typer.Option(help="Accounts to seed.")] = 100_000,
+    grown: Annotated[int, typer.Option(help="Measure the service with so many accounts too, and no floors.")] = 0,
     rounds: Annotated[int, typer.Option(help="Windows of each contender.")] = 3,
     seconds: Annotated[int, typer.Option(help="Length of a window.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes of each server.")] = 2,
-    only: Annotated[list[str] | None, typer.Option(help="An operation; may stand several times. All if absent.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"An operation{_SEVERAL}; all if absent.")] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("var/bench.json"),
-    profiled: Annotated[str, typer.Option("--profile", help="Show where the time of an operation goes instead.")] = "",
+    profiled: Annotated[
+        list[str] | None, typer.Option("--profile", help=f"Show where the time of an operation goes instead{_SEVERAL}.")
+    ] = None,
     dirty: Annotated[bool, typer.Option(help="Keep windows in which something else was busy.")] = False,
 ) -> None:
-    """Measure the service beside its floors and print the table."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, postgres(servers.POSTGRES) as database:
-        migrations.upgrade(database)
-        typer.echo(f"seeding {accounts} accounts", err=True)
-        with world(Path(folder), database, accounts=accounts, workers=workers) as made:
-            if profiled:
-                typer.echo(profile(made, profiled, connections=16, seconds=10))
-                return
-            runner = Runner(made, postgres=asyncio.run(_postmaster(database)), seconds=seconds, dirty=dirty)
-            windows = _rounds(runner, only or list(OPERATIONS), rounds)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    settings = {"accounts": accounts, "rounds": rounds, "seconds": seconds, "workers": workers, "cores": machine.CORES}
-    out.write_text(json.dumps({"settings": settings, "windows": [one.members() for one in windows]}, indent=1))
-    typer.echo(report.table(out))
+    """Measure the service beside its floors and print the tables."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        server = stack.enter_context(postgres(servers.POSTGRES))
+        if profiled:
+            made = stack.enter_context(_seeded(folder / "seeded", server, accounts=accounts, workers=workers))
+            for operation in profiled:
+                typer.echo(profile(made, operation, connections=16, seconds=10))
+            return
+        runners = {}
+        first = asyncio.run(_first_process(server))
+        for name, size in {"service": accounts, GROWN: grown}.items():
+            if size:
+                made = stack.enter_context(_seeded(folder / name, server, accounts=size, workers=workers))
+                runners[name] = Runner(made, postgres=first, workers=workers, seconds=seconds, dirty=dirty)
+        windows, starts = _rounds(runners, only or list(OPERATIONS), rounds)
+    told = {"accounts": accounts, "grown": grown, "rounds": rounds, "seconds": seconds, "workers": workers}
+    figures = Figures({**told, "cores": machine.CORES, "load": load.tool()}, windows, starts)
+    figures.write(out)
+    typer.echo(report.markdown(figures))
 
 
-def _rounds(runner: Runner, operations: list[str], rounds: int) -> list[Window]:
+def _rounds(runners: dict[str, Runner], operations: list[str], rounds: int) -> tuple[list[Window], list[float]]:
+    """Windows, and the seconds of a start in each round. With a second runner the service takes turns with itself."""
     kinds = [
-        Kind(operation, contender, connections)
+        (name, Kind(operation, contender, connections))
         for operation in operations
         for connections in OPERATIONS[operation].connections
         for contender in OPERATIONS[operation].contenders
+        for name in runners
+        if len(runners) == 1 or contender == "service"
     ]
-    windows = []
-    for kind in kinds * rounds:
-        window = runner.window(kind)
-        windows.append(window)
-        typer.echo(report.line(window), err=True)
-    return windows
+    windows, starts = [], []
+    for _ in range(rounds):
+        starts.append(runners["service"].start())
+        for name, kind in kinds:
+            window = runners[name].window(kind)
+            windows.append(replace(window, contender=GROWN) if name == GROWN else window)
+            typer.echo(report.line(windows[-1]), err=True)
+    return windows, starts
 
 
-async def _postmaster(database: str) -> int:
-    """The first process of the server behind the URL."""
-    connection = await asyncpg.connect(database)
+@contextmanager
+def _seeded(folder: Path, server: str, *, accounts: int, workers: int) -> Iterator[World]:
+    """A database of its own on the server, with everything running on it."""
+    folder.mkdir()
+    typer.echo(f"seeding {accounts} accounts", err=True)
+    database = asyncio.run(_database(server, f"bench_{accounts}"))
+    migrations.upgrade(database)
+    with world(folder, database, accounts=accounts, workers=workers) as made:
+        yield made
+
+
+async def _database(server: str, name: str) -> str:
+    """The URL of a new one."""
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+async def _first_process(server: str) -> int:
+    connection = await asyncpg.connect(server)
     try:
         return machine.parent_of(await connection.fetchval("SELECT pg_backend_pid()"))
     finally:

@@ -21,14 +21,17 @@ for (let at = 0; at < raw.length; ) {
 }
 
 let next = 0;
-const setupRequest = (request) => ({ ...request, ...requests[next++ % requests.length] });
-autocannon(
+const setupRequest = (request) => {
+  if (once && next === requests.length) instance.stop();
+  return { ...request, ...requests[next++ % requests.length] };
+};
+const instance = autocannon(
   {
     url: `http://127.0.0.1:${port}`,
     connections: Number(connections),
     timeout: 60,
     requests: [{ setupRequest }],
-    ...(once ? { amount: requests.length } : { duration: Number(seconds) }),
+    duration: Number(seconds),
   },
   (error, found) => {
     if (error) throw error;

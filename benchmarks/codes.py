@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 
 from app.core import ids
@@ -29,14 +29,14 @@ def sent(world: World, count: int) -> list[tuple[str, str]]:
         deadline = time.monotonic() + _PATIENCE
         while not all(email(number) in world.sink.codes for number in numbers):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"codes did not arrive; see the logs in {world.folder}")
+                raise RuntimeError(f"codes did not arrive\n{world.refusals()}")
             time.sleep(0.05)
     return [(challenge, world.sink.codes[email(number)]) for challenge, number in zip(challenges, numbers, strict=True)]
 
 
 def written(world: World, count: int) -> list[tuple[str, str]]:
     """Challenges of the floor, put into the database."""
-    return asyncio.run(_write(world, world.fresh(count)))
+    return asyncio.run(_write(world, world.others(count)))
 
 
 async def _ask(world: World, numbers: list[int]) -> list[str]:
@@ -63,8 +63,10 @@ async def _write(world: World, numbers: list[int]) -> list[tuple[str, str]]:
     at, challenges = now(), [ids.new() for _ in numbers]
     ends = at + timedelta(minutes=10), at + timedelta(minutes=30)
     rows: list[tuple[Any, ...]] = [
-        (one, "login", "open", digest(one.bytes), world.seeded.accounts[number], "email", email(number))
-        + (mac(one, _CODE), at, *ends, 0, 0, 1, at)
+        (
+            *(one, "login", "open", digest(one.bytes), world.seeded.accounts[number], "email", email(number)),
+            *(mac(one, _CODE), at, *ends, 0, 0, 1, at),
+        )
         for one, number in zip(challenges, numbers, strict=True)
     ]
     columns = "id purpose lane slot account_id channel target code_mac code_sent_at code_expires_at expires_at"

@@ -31,6 +31,7 @@ class Load:
     def __init__(
         self, requests: Sequence[bytes], folder: Path, *, port: int, connections: int, seconds: float, once: bool
     ) -> None:
+        folder.mkdir(exist_ok=True)
         path = folder / f"requests-{port}-{connections}"
         with path.open("wb") as file:
             for one in requests:
@@ -68,5 +69,16 @@ def _command(port: int, connections: int, seconds: float) -> list[str]:
         script = str(_HERE / "wrk.lua")
         address = f"http://127.0.0.1:{port}"
         # wrk takes whole seconds.
-        return ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "60s", "-s", script, address, "--"]
+        return [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{round(seconds)}s",
+            "--timeout",
+            "60s",
+            "-s",
+            script,
+            address,
+            "--",
+        ]
     return ["node", str(_HERE / "autocannon.cjs"), str(_CACHE.resolve()), str(port), str(connections), str(seconds)]

@@ -14,19 +14,22 @@ _MANY = 1000  # ids in one look-up
 _LOOK_UPS = 60  # different ones of such
 _NEW_PASSWORD = "trombone giraffe sandbox"
 _ALL = (16, 64)
+BESIDE = 8  # callers who read, and callers who log in beside them
 _HASHING = (16,)  # a hash at a time in each process: more callers would only wait longer, or be told to come again
 
 
 @dataclass(frozen=True)
 class Contender:
     """`make` gives so many requests for the server of this name, answered with `status`. `rate`: of requests that can
-    be sent once only, how many a second to have ready at first; None for those that may be sent again.
+    be sent once only, how many a second to have ready at first; None for those that may be sent again. `beside`: other
+    requests for the same server at the same time, of eight callers.
     """
 
     server: str
     make: Make
     status: int = 200
     rate: int | None = None
+    beside: Make | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ def _look_up(path: str, member: str, name: Callable[[World, int], str]) -> Make:
     def make(world: World, count: int) -> list[bytes]:
         size = world.seeded.size
         step = max(1, size // _MANY)
-        asked = [[name(world, (first * 7 + at * step) % size) for at in range(min(_MANY, size))] for first in range(count)]
+        asked = [
+            [name(world, (first * 7 + at * step) % size) for at in range(min(_MANY, size))] for first in range(count)
+        ]
         return [raw("POST", path, token=world.service_token, body={member: names}) for names in asked]
 
     return make
@@ -87,9 +92,9 @@ def _log_in(world: World, count: int) -> list[bytes]:
     ]
 
 
-def _ask_for_code(path: str) -> Make:
+def _ask_for_code(path: str, whose: Callable[[World, int], list[int]]) -> Make:
     return lambda world, count: [
-        raw("POST", path, body={"identifier": email(number)}, number=number) for number in world.fresh(count)
+        raw("POST", path, body={"identifier": email(number)}, number=number) for number in whose(world, count)
     ]
 
 
@@ -145,6 +150,16 @@ def _looked_up(path: str, floor: str, member: str, name: Callable[[World, int], 
     )
 
 
+def _beside_logins(server: str) -> Operation:
+    """Reads while eight callers log in again and again, compared with the same reads alone."""
+    reads = _as_holder("/v1/account/profile")
+    return Operation(
+        {"service": Contender(server, reads, beside=_log_in), "alone": Contender(server, reads)},
+        connections=(BESIDE,),
+        windows=2,
+    )
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "profile": Operation(
         {
@@ -177,8 +192,8 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "code request": Operation(
         {
-            "service": Contender("service", _ask_for_code("/v1/login-codes"), 202, rate=600),
-            "core": Contender("core", _ask_for_code("/login-codes"), 202, rate=1500),
+            "service": Contender("service", _ask_for_code("/v1/login-codes", World.fresh), 202, rate=600),
+            "core": Contender("core", _ask_for_code("/login-codes", World.others), 202, rate=1500),
         },
     ),
     "code confirm": Operation(
@@ -206,9 +221,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "service": Contender(
                 "service", _as_service(lambda world, number: f"/internal/v1/accounts/{world.shown(number)}/invoicing")
             ),
-            "core": Contender(
-                "core", _as_service(lambda world, number: f"/accounts/{world.shown(number)}/invoicing")
-            ),
+            "core": Contender("core", _as_service(lambda world, number: f"/accounts/{world.shown(number)}/invoicing")),
         },
     ),
     "accounts of 1,000": _looked_up(
@@ -224,4 +237,6 @@ OPERATIONS: Mapping[str, Operation] = {
         },
         requests=_LOOK_UPS,
     ),
+    "reads beside logins": _beside_logins("service"),
+    "reads beside logins, one process": _beside_logins("single"),
 }

@@ -17,11 +17,11 @@ _ENTRY = "RequestResponseCycle.run_asgi"  # uvicorn's call of the application: w
 
 
 def profile(world: World, name: str, *, connections: int, seconds: int) -> str:
-    """The functions that were running, and those that were on the stack, by their share of the looks that found work."""
+    """The functions that were running, and those on the stack, by their share of the looks that found work."""
     operation = OPERATIONS[name]
     contender = operation.contenders["service"]
     server = world.servers[contender.server]
-    count = operation.requests if contender.rate is None else contender.rate * seconds * 3
+    count = operation.requests if contender.rate is None else contender.rate * seconds
     requests, once = contender.make(world, count), contender.rate is not None
     load = Load(requests, world.folder, port=server.port, connections=connections, seconds=seconds + 2, once=once)
     stacks = _record(server.pid, world.folder / "stacks", seconds)
@@ -32,12 +32,9 @@ def profile(world: World, name: str, *, connections: int, seconds: int) -> str:
 def _record(pid: int, path: Path, seconds: int) -> Counter[tuple[str, ...]]:
     """How often each stack was seen, the outermost function first."""
     spy = Path(sys.executable).with_name("py-spy")
-    subprocess.run(
-        [spy, "record", "--subprocesses", "--pid", str(pid), "--format", "raw", "--rate", str(_RATE), "--output", path]
-        + ["--duration", str(seconds), "--nolineno"],
-        check=True,
-        capture_output=True,
-    )
+    command = [str(spy), "record", "--subprocesses", "--nolineno", "--format", "raw", "--rate", str(_RATE)]
+    command += ["--pid", str(pid), "--duration", str(seconds), "--output", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in path.read_text().splitlines():
         frames, _, count = line.rpartition(" ")

@@ -1,79 +1,58 @@
 """The method: every contender of an operation in turn, round after round; windows with somebody else in them go."""
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
+from benchmarks import servers
+from benchmarks.figures import Kind, Window
 from benchmarks.load import Load, Outcome
 from benchmarks.machine import Use, foreign_share, pss
-from benchmarks.operations import OPERATIONS, Contender
+from benchmarks.operations import BESIDE, OPERATIONS, Contender
 from benchmarks.servers import Server
 from benchmarks.world import World
 
-FOREIGN = 0.12  # of the machine; above it a window is dropped
 _TRIES = 4  # windows for one figure before a dirty one is taken as it is
-_WARM = 1  # second
+_WARM = 1  # seconds
 _SETTLE = 10  # seconds at most between windows
 _SPARE = 1.5  # times as many requests as the last window of the kind took
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One contender under load for some seconds. CPU in milliseconds a request, memory in MiB, p50 and p99 in ms."""
-
-    operation: str
-    contender: str
-    connections: int
-    requests: int
-    per_second: float
-    p50: float
-    p99: float
-    server_cpu: float
-    database_cpu: float
-    memory: float
-    foreign: float
-
-    @property
-    def clean(self) -> bool:
-        return self.foreign <= FOREIGN
-
-    def members(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a window is a window of."""
-
-    operation: str
-    contender: str
-    connections: int
 
 
 class Runner:
     """`postgres` is the first process of the database; `dirty` takes every window as it comes."""
 
-    def __init__(self, world: World, *, postgres: int, seconds: int, dirty: bool) -> None:
+    def __init__(self, world: World, *, postgres: int, workers: int, seconds: int, dirty: bool) -> None:
         self._world = world
         self._postgres = postgres
+        self._workers = workers
         self._seconds = seconds
-        self._tries = 1 if dirty else _TRIES
+        self._dirty = dirty
         self._warm: set[tuple[str, str]] = set()
         self._rates: dict[Kind, float] = {}
+        self._made: dict[tuple[str, str, str], list[bytes]] = {}
+
+    def start(self) -> float:
+        """Seconds from the command to the first 200, of another instance of the service."""
+        with servers.service(self._world.folder, self._world.environment, workers=self._workers) as started:
+            return started.started
 
     def window(self, kind: Kind) -> Window:
         """One window, again while somebody else is busy. Raises RuntimeError for answers that are not as expected."""
-        if (kind.operation, kind.contender) not in self._warm:
-            self._measure(kind, _WARM * OPERATIONS[kind.operation].windows)
-            self._warm.add((kind.operation, kind.contender))
+        longer = OPERATIONS[kind.operation].windows
         self._world.renew()
-        for _ in range(self._tries):
-            window = self._measure(kind, self._seconds * OPERATIONS[kind.operation].windows)
-            if window.clean:
+        if (kind.operation, kind.contender) not in self._warm:
+            self._measure(kind, _WARM * longer)
+            self._warm.add((kind.operation, kind.contender))
+        found = None
+        for _ in range(_TRIES):
+            found = self._measure(kind, self._seconds * longer) or found
+            if found and (found.clean or self._dirty):
                 break
-        return window
+        if found is None:
+            raise RuntimeError(f"{kind}: not one answer")
+        return found
 
-    def _measure(self, kind: Kind, seconds: int) -> Window:
+    def _measure(self, kind: Kind, seconds: int) -> Window | None:
+        """None when nothing was answered in time."""
         contender = OPERATIONS[kind.operation].contenders[kind.contender]
         server = self._world.servers[contender.server]
         groups = {"server": server.pid, "database": self._postgres}
@@ -83,25 +62,15 @@ class Runner:
             seen = self._under_load(kind, contender, requests, seconds)
             after = Use.now(groups)
             self._until_idle(server)
-            if contender.rate is None or seen.requests < len(requests):
+            if contender.rate is None or seen.requests + _ahead(kind) < len(requests):
                 break
             self._rates[kind] = 2 * len(requests) / seconds  # it ran dry, and waited for the end of the window
-        if seen.refused or seen.broken or not seen.requests:
-            raise RuntimeError(f"{kind}: {seen}; see the logs in {self._world.folder}")
+        if seen.refused or seen.broken:
+            raise RuntimeError(f"{kind}: {seen}\n{self._world.refusals()}")
+        if not seen.requests:
+            return None
         self._rates[kind] = seen.requests / seen.seconds
-        return Window(
-            operation=kind.operation,
-            contender=kind.contender,
-            connections=kind.connections,
-            requests=seen.requests,
-            per_second=seen.requests / seen.seconds,
-            p50=seen.p50,
-            p99=seen.p99,
-            server_cpu=(after.groups["server"] - before.groups["server"]) * 1000 / seen.requests,
-            database_cpu=(after.groups["database"] - before.groups["database"]) * 1000 / seen.requests,
-            memory=pss(server.pid),
-            foreign=foreign_share(before, after),
-        )
+        return _window(kind, seen, before, after, pss(server.pid))
 
     def _until_idle(self, server: Server) -> None:
         """What nobody waits for any longer is still worked on: that is not the next one's."""
@@ -115,17 +84,42 @@ class Runner:
 
     def _requests(self, kind: Kind, contender: Contender, seconds: int) -> list[bytes]:
         if contender.rate is None:
-            return contender.make(self._world, OPERATIONS[kind.operation].requests)
+            key = kind.operation, kind.contender, self._world.service_token
+            if key not in self._made:
+                self._made[key] = contender.make(self._world, OPERATIONS[kind.operation].requests)
+            return self._made[key]
         rate = self._rates.get(kind, contender.rate)
-        return contender.make(self._world, int(rate * seconds * _SPARE) + kind.connections)
+        return contender.make(self._world, int(rate * seconds * _SPARE) + 2 * _ahead(kind))
 
     def _under_load(self, kind: Kind, contender: Contender, requests: list[bytes], seconds: int) -> Outcome:
-        load = Load(
-            requests,
-            self._world.folder,
-            port=self._world.servers[contender.server].port,
-            connections=kind.connections,
-            seconds=seconds,
-            once=contender.rate is not None,
-        )
-        return load.outcome()
+        port = self._world.servers[contender.server].port
+        folder, once = self._world.folder, contender.rate is not None
+        others = contender.beside(self._world, OPERATIONS[kind.operation].requests) if contender.beside else []
+        load = Load(requests, folder, port=port, connections=kind.connections, seconds=seconds, once=once)
+        if not others:
+            return load.outcome()
+        beside = Load(others, folder / "beside", port=port, connections=BESIDE, seconds=seconds, once=False)
+        seen, other = load.outcome(), beside.outcome()
+        return replace(seen, refused=seen.refused + other.refused, broken=seen.broken + other.broken)
+
+
+def _window(kind: Kind, seen: Outcome, before: Use, after: Use, memory: float) -> Window:
+    used = {name: (after.groups[name] - before.groups[name]) * 1000 / seen.requests for name in after.groups}
+    return Window(
+        operation=kind.operation,
+        contender=kind.contender,
+        connections=kind.connections,
+        requests=seen.requests,
+        per_second=seen.requests / seen.seconds,
+        p50=seen.p50,
+        p99=seen.p99,
+        server_cpu=used["server"],
+        database_cpu=used["database"],
+        memory=memory,
+        foreign=foreign_share(before, after),
+    )
+
+
+def _ahead(kind: Kind) -> int:
+    """How many requests may have been taken and not answered: each caller has one under way and maybe the next one."""
+    return 2 * kind.connections

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from app.core import ids
 from app.core.clock import now
@@ -117,7 +117,22 @@ class Seed:
         code = ids.new()
         secrets = digest(code.bytes), digest(code.hex)
         ends = sent + timedelta(minutes=10), sent + timedelta(minutes=30), sent + timedelta(minutes=1)
-        return code, "login", "open", secrets[0], account, "email", email(number), secrets[1], sent, *ends, 1, 1, 1, sent
+        return (
+            code,
+            "login",
+            "open",
+            secrets[0],
+            account,
+            "email",
+            email(number),
+            secrets[1],
+            sent,
+            *ends,
+            1,
+            1,
+            1,
+            sent,
+        )
 
     def _sent_message(self, number: int, _: UUID) -> Row:
         sent = self.at - timedelta(days=self.chance.randrange(30))

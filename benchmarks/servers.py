@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from uuid import uuid4
-
-import httpx
 
 from tests.races.processes import free_port
 
@@ -99,11 +98,19 @@ def _ready(child: subprocess.Popen[bytes], port: int, path: str) -> Server:
     """Asks until the first 200."""
     began = time.monotonic()
     while True:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200:
-                return Server(child.pid, port, time.monotonic() - began)
-        except httpx.TransportError:
-            pass
+        if _answers(port, path):
+            return Server(child.pid, port, time.monotonic() - began)
         if child.poll() is not None or time.monotonic() - began > _SECONDS_TO_START:
-            raise RuntimeError(f"{' '.join(map(str, child.args))} did not start")
+            raise RuntimeError(f"what was to listen on {port} did not start; see its log")
         time.sleep(0.005)
+
+
+def _answers(port: int, path: str) -> bool:
+    asked = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        asked.request("GET", path)
+        return asked.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asked.close()

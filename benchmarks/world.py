@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 
 from app.api.wiring import Container, build
@@ -25,6 +27,9 @@ from benchmarks.sink import Sink, sink
 FLOORS = ("a", "b", "core")
 _HASHES = 8  # different ones: nobody's answer comes out of a cache
 _TOKEN_LIFE = 4 * 3600  # seconds, of the holders' tokens: they outlast the run
+_RENEW_AFTER = 240  # seconds
+_REFUSED = re.compile(r'"status": ?[45]|"level": ?"(warning|error)"|Error')
+_LINES = 20
 _READERS = 2000  # accounts that read, in turn; each of the others does something once
 
 
@@ -43,6 +48,8 @@ class World:
     service_token: str = ""
     cursors: list[str] = field(default_factory=list)
     _used: int = 0
+    _turn: int = 0
+    _renewed: float = 0.0
 
     @property
     def readers(self) -> range:
@@ -56,6 +63,12 @@ class World:
             raise RuntimeError("too few accounts for so many rounds: seed more")
         return list(range(first, first + count))
 
+    def others(self, count: int) -> list[int]:
+        """Accounts in turn, all of them: for the floors, which let each of them do something again and again."""
+        first = self._turn
+        self._turn += count
+        return [at % self.seeded.size for at in range(first, first + count)]
+
     def token(self, number: int) -> str:
         """An access token of the account's seeded session."""
         account, session = self.seeded.accounts[number], self.seeded.sessions[number]
@@ -65,10 +78,13 @@ class World:
         return ids.show(ids.ACCOUNT, self.seeded.accounts[number])
 
     def renew(self) -> None:
-        """Another token of the service client: one lives ten minutes."""
+        """Another token of the service client, when the one in use is old: it lives ten minutes."""
+        if self.service_token and time.monotonic() - self._renewed < _RENEW_AFTER:
+            return
         data = {"grant_type": "client_credentials"}
         answer = httpx.post(f"{self.servers['service'].base}/oauth/token", data=data, auth=self.client)
         self.service_token = str(answer.raise_for_status().json()["access_token"])
+        self._renewed = time.monotonic()
 
     def read_feed(self, pages: int) -> None:
         """Note where the first pages of the feed end."""
@@ -78,6 +94,12 @@ class World:
             answer = httpx.get(url, params={"limit": "100", **after}, headers=headers)
             after = {"after": answer.raise_for_status().json()["next_cursor"]}
             self.cursors.append(after["after"])
+
+    def refusals(self) -> str:
+        """The last lines of the logs that tell of an answer which was none."""
+        lines = [line for log in self.folder.glob("*.log") for line in log.read_text().splitlines()]
+        told = [line for line in lines if _REFUSED.search(line)]
+        return "\n".join(told[-_LINES:])
 
     @property
     def _service_auth(self) -> dict[str, str]:
@@ -95,6 +117,7 @@ def world(folder: Path, database: str, *, accounts: int, workers: int, **changes
         tokens, seeded = asyncio.run(_fill(database, environment, accounts))
         made = World(folder, database, environment, client, tokens, seeded, mails)
         made.servers["service"] = stack.enter_context(servers.service(folder, environment, workers=workers))
+        made.servers["single"] = stack.enter_context(servers.service(folder, environment, workers=1))
         for name in FLOORS:
             running = servers.floor(name, folder, _floor_environment(made), workers=workers)
             made.servers[name] = stack.enter_context(running)

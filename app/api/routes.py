@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
@@ -30,6 +31,8 @@ from app.core.errors import (
 from app.services.idempotency import Answer
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+log = structlog.get_logger()
 
 _MERGE_PATCH = "application/merge-patch+json"  # RFC 7396 §4
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -133,7 +136,10 @@ async def _answer_once(request: Request, handle: Handler, key: str, caller: _Cal
         raise
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     answer = Answer(response.status_code, headers, bytes(response.body))
-    await service.keep(caller=whose, key=key, answer=answer)
+    try:
+        await service.keep(caller=whose, key=key, answer=answer)
+    except Unavailable:  # it is done and must not be said to have failed; until its lock runs out the key says "running"
+        log.warning("answer_not_kept")
     return response
 
 

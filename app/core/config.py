@@ -62,6 +62,7 @@ class Settings(BaseSettings, Limits):
     allow_sqlite: bool = False
 
     database_url: SecretStr = SecretStr("sqlite:///var/app.db")
+    database_read_url: SecretStr | None = None
     database_pool_size: PositiveInt = 10
     database_pooler: Annotated[str, Field(pattern="^(none|pgbouncer)$")] = "none"
     database_timeout_seconds: PositiveInt = 5

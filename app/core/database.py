@@ -25,6 +25,9 @@ METADATA = MetaData(
     }
 )
 
+# Serialization failure, deadlock, lock not available; a plan that a migration made stale.
+AGAIN = frozenset({"40001", "40P01", "55P03", "0A000"})
+_READ_AGAIN = 4  # times
 _READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
@@ -82,6 +85,7 @@ def open_engine(
     engine = create_async_engine(
         parsed, pool_size=pool_size, max_overflow=0, pool_timeout=timeout, connect_args=arguments
     )
+    event.listen(engine.sync_engine, "do_execute", _read_again)
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def leave_a_demoted_server(context: ExceptionContext) -> None:
@@ -131,6 +135,21 @@ def _traced(engine: AsyncEngine) -> AsyncEngine:
 def reading(engine: AsyncEngine) -> AsyncEngine:
     """The same pool for single reads: no BEGIN and no COMMIT around a statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT", guance_reading=True)
+
+
+def _read_again(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+    """A single read that the database asks for again is a transaction of its own: here, it is just sent again."""
+    if not context.execution_options.get("guance_reading"):
+        return None
+    for _ in range(_READ_AGAIN):
+        try:
+            cursor.execute(statement, parameters)
+        except context.dialect.dbapi.Error as error:
+            if getattr(error, "sqlstate", None) not in AGAIN:
+                raise
+        else:
+            return True
+    return None  # the last time as ever
 
 
 def _sqlite(url: URL, *, pool_size: int, timeout: float) -> AsyncEngine:

@@ -128,6 +128,7 @@ CONNECTIONS_USED = Gauge(
 CONNECTIONS_ROOM = Gauge(
     "guance_database_connections_room", "How many there may be", ["database"], multiprocess_mode="livesum"
 )
+LOOKUPS = Counter("guance_lookups_total", "Look-ups where a replica is set, by who answered", ["database"])
 POOL_TIMEOUTS = Counter("guance_database_pool_timeouts_total", "Who waited for a connection in vain")
 DATABASE_AWAY = Counter("guance_database_unavailable_total", "What could not be done because the database was away")
 WORKER_FAILURES = Counter("guance_worker_failures_total", "Passes of a worker that failed", ["work", "reason"])

@@ -96,6 +96,7 @@ class CloudNotice(Keyed, Base):
         Index("uq_cloud_notices_dedup", "provider", "dedup", unique=True),
         Index("ix_cloud_notices_cloud_account_id", "cloud_account_id"),
         index_where("ix_cloud_notices_state", "state", "id", where="state <> 'applied'"),
+        index_where("ix_cloud_notices_open", "id", where="state IN ('received', 'waiting')"),
         one_of("effect", Effect),
         one_of("state", NoticeState),
     )

@@ -49,6 +49,7 @@ class CredentialChange(Keyed, Base):
         unique_where("uq_credential_changes_open", "account_id", "credential", where=_OPEN_SQL),
         Index("ix_credential_changes_account_id", "account_id", "credential", "completed_at"),
         index_where("ix_credential_changes_session_id_open", "session_id", where=_OPEN_SQL),
+        Index("ix_credential_changes_expires_at", "expires_at"),
         index_where("ix_credential_changes_effective_at", "effective_at", where="state = 'waiting'"),
         Index("uq_credential_changes_undo_hash", "undo_hash", unique=True),
         one_of("credential", Credential),

@@ -61,6 +61,7 @@ class Submission(Keyed, Base):
         Index("ix_real_name_submissions_account_id", "account_id", "id"),
         index_where("ix_real_name_submissions_due", "due_at", where="status = 'pending' AND NOT in_review"),
         index_where("ix_real_name_submissions_review", "id", where="status = 'pending' AND in_review"),
+        Index("ix_real_name_submissions_status", "status", "id"),
         Index("ix_real_name_submissions_key_id", "key_id"),
         index_where("ix_real_name_submissions_erase_at", "erase_at", where="erase_at IS NOT NULL"),
         one_of("type", SubmissionType),

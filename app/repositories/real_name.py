@@ -128,6 +128,8 @@ class RealNameRepository(Repository):
             wanted.append(Submission.type == kind)
         if in_review is not None:
             wanted.append(Submission.in_review.is_(in_review))
+            if in_review:  # nothing else ever is: said, so that the index of what staff looks at is used
+                wanted.append(_PENDING)
         statement = select(Submission).where(*wanted).order_by(Submission.id.desc()).limit(limit)
         return list(await self._session.scalars(statement))
 

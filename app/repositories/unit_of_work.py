@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from app.core import tracing
-from app.core.database import reading
+from app.core.database import AGAIN, reading
 from app.core.errors import (
     AppError,
     ChangeOpen,
@@ -91,8 +91,6 @@ _VIOLATIONS: dict[str, type[AppError]] = {
     "uq_challenges_slot_live": TransactionConflict,
     "challenges.slot": TransactionConflict,
 }
-# Serialization failure, deadlock, lock not available; a plan that a migration made stale.
-_AGAIN = {"40001", "40P01", "55P03", "0A000"}
 _OLD_SCHEMA = {"42P01", "42703"}  # no such table, no such column: `migrate` has not run yet
 _AWAY = (
     "08",
@@ -220,7 +218,7 @@ def _meaning(error: DBAPIError) -> Exception:
         violated = _VIOLATIONS.get(name)
         return violated() if violated else error
     state = str(getattr(cause, "sqlstate", None) or "")
-    if state in _AGAIN or getattr(cause, "sqlite_errorcode", None) in _SQLITE_AGAIN:
+    if state in AGAIN or getattr(cause, "sqlite_errorcode", None) in _SQLITE_AGAIN:
         return TransactionConflict()
     if state in _OLD_SCHEMA or str(cause).startswith(("no such table", "no such column")):
         return NotReady({"schema": False})

@@ -71,20 +71,29 @@ class DataKeyService:
         if not self.vault.ready:
             log.warning("data_keys_unreadable", why="sealed with another GUANCE_SECRET_KEY")
 
-    @retried
     async def rotate(self) -> UUID:
         """Make a key, which seals from now on; its id."""
+        key_id = await self._add()
+        await self.reload()  # not in what is retried: that would make another key
+        return key_id
+
+    async def adopt(self, *, old_secret: bytes) -> int:
+        """Seal anew the keys themselves that another GUANCE_SECRET_KEY has sealed; how many."""
+        adopted = await self._adopt(old_secret)
+        await self.reload()
+        return adopted
+
+    @retried
+    async def _add(self) -> UUID:
         async with self.uow() as uow:
             stored = await uow.data_keys.all()
             # The newest is the greatest, whatever the clock of this machine says.
             key_id = max([ids.new(), *(UUID(int=row.id.int + 1) for row in stored)])
             uow.data_keys.add(self._row(key_id, secrets.token_bytes(KEY_LENGTH)))
-        await self.reload()
         return key_id
 
     @retried
-    async def adopt(self, *, old_secret: bytes) -> int:
-        """Seal anew the keys themselves that another GUANCE_SECRET_KEY has sealed; how many."""
+    async def _adopt(self, old_secret: bytes) -> int:
         old, adopted = Seal(old_secret, _USE), 0
         async with self.uow() as uow:
             for row in await uow.data_keys.all():
@@ -94,7 +103,6 @@ class DataKeyService:
                     secret = old.open(row.sealed_secret, bound=_place(row.id))
                     row.sealed_secret = self._row(row.id, secret).sealed_secret
                     adopted += 1
-        await self.reload()
         return adopted
 
     async def all(self) -> list[DataKeyView]:

@@ -18,6 +18,7 @@ from app.core.passwords import may_import
 from app.core.scopes import Scope
 from app.models.accounts import AccountReference
 from app.models.activity import Action
+from app.repositories.lookups import Lookups
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.activity import record_service
 from app.services.new_accounts import NewAccounts
@@ -75,8 +76,9 @@ class Created:
 
 
 class DirectoryService:
-    def __init__(self, uow: UnitOfWork, *, new_accounts: NewAccounts, region: str) -> None:
+    def __init__(self, uow: UnitOfWork, *, lookups: Lookups, new_accounts: NewAccounts, region: str) -> None:
         self.uow = uow
+        self._lookups = lookups
         self.new_accounts = new_accounts
         self._region = region
 
@@ -97,23 +99,29 @@ class DirectoryService:
 
     async def get(self, *, service: Service, account_id: UUID) -> DirectoryEntry:
         """Raises NotFound and ClientDisabled."""
-        with self.uow.rows() as uow:
-            rows = await uow.directory.by_ids(service, [account_id])
+        rows = await self._lookups.look(
+            service, lambda work: work.directory.by_ids(service, [account_id]), is_whole=bool
+        )
         return _only(rows, service)
 
     async def find(self, *, service: Service, kind: Kind, text: str) -> DirectoryEntry:
         """Who has the username, email or phone; raises NotFound and ClientDisabled."""
         typed = read_identifier(_with_plus(text, kind), region=self._region)
         identifier = typed if typed.kind == kind else Identifier(kind, "")  # nobody's
-        with self.uow.rows() as uow:
-            rows = await uow.directory.by_identifier(service, identifier)
+        rows = await self._lookups.look(
+            service, lambda work: work.directory.by_identifier(service, identifier), is_whole=bool
+        )
         return _only(rows, service)
 
     async def look_up(self, *, service: Service, shown_ids: Sequence[str]) -> list[DirectoryEntry | None]:
         """For each id, in their order, the account or None; one statement. Raises ClientDisabled."""
         asked = [ids.read(ids.ACCOUNT, text) for text in shown_ids]
-        with self.uow.rows() as uow:
-            rows = await uow.directory.by_ids(service, {one for one in asked if one})
+        known = {one for one in asked if one}
+        rows = await self._lookups.look(
+            service,
+            lambda work: work.directory.by_ids(service, known),
+            is_whole=lambda rows: len(rows) == len(known),
+        )
         found = {row.id: entry(row, service) for row in rows}
         return [found.get(one) if one else None for one in asked]
 

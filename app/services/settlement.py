@@ -13,6 +13,7 @@ from app.core.reference import cloud_of
 from app.models.accounts import Account
 from app.models.cloud_accounts import CloudStatus
 from app.models.settlements import Method
+from app.repositories.lookups import Lookups
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.settlement_effects import SettlementEffects
 from app.services.settlement_rules import BY_BILLING_CENTER, Against, Case, Reason, Way, against
@@ -20,8 +21,9 @@ from app.services.settlement_views import Option, Paid, Span, WorkspaceView, pai
 
 
 class SettlementService:
-    def __init__(self, uow: UnitOfWork, *, effects: SettlementEffects) -> None:
+    def __init__(self, uow: UnitOfWork, *, lookups: Lookups, effects: SettlementEffects) -> None:
         self.uow = uow
+        self._lookups = lookups
         self.effects = effects
 
     async def page(self, *, caller: Caller, cursor: str | None, limit: int) -> list[WorkspaceView]:
@@ -77,8 +79,11 @@ class SettlementService:
         if moment is not None and moment > now():
             raise Invalid(FieldProblem("/at", "future_instant"))
         asked = [one for one in workspace_ids if one.isascii() and one.isprintable()]  # no other text is an id
-        with self.uow.rows() as uow:
-            rows = await uow.settlements.at(service, asked, moment)
+        rows = await self._lookups.look(
+            service,
+            lambda work: work.settlements.at(service, asked, moment),
+            is_whole=lambda rows: len(rows) == len(set(asked)),
+        )
         found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]
 

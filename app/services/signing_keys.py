@@ -17,7 +17,7 @@ from app.core.errors import NotFound
 from app.core.telemetry import SIGNING_KEY_SINCE
 from app.core.tokens import BadToken, Claims, ServiceClaims, SigningKey, Tokens
 from app.models.sessions import StoredKey
-from app.repositories.unit_of_work import UnitOfWork
+from app.repositories.unit_of_work import UnitOfWork, retried
 
 C = TypeVar("C")
 
@@ -68,16 +68,13 @@ class SigningKeyService:
         at = now()
         key = SigningKey.generate((at if self.tokens.ready else at - _CLOCK_STEP) if at_once else at + self._ahead)
         sealed = self._seal.close(key.pem, bound=_place(key.kid))
-        async with self.uow() as uow:
-            uow.signing_keys.add(StoredKey(kid=key.kid, sealed_pem=sealed, active_from=key.active_from, created_at=at))
+        await self._add(StoredKey(kid=key.kid, sealed_pem=sealed, active_from=key.active_from, created_at=at))
         await self.reload()
         return key.kid
 
     async def revoke(self, *, kid: str) -> None:
         """Take a key out at once: tokens that it signed stop. Raises NotFound."""
-        async with self.uow() as uow:
-            if not await uow.signing_keys.revoke(kid, now()):
-                raise NotFound
+        await self._revoke(kid)
         await self.reload()
 
     async def all(self) -> list[KeyView]:
@@ -92,6 +89,17 @@ class SigningKeyService:
     async def verify_service(self, token: str) -> ServiceClaims:
         """The claims of a service's token. Raises BadToken."""
         return await self._verified(self.tokens.verify_service, token)
+
+    @retried
+    async def _add(self, key: StoredKey) -> None:
+        async with self.uow() as uow:
+            uow.signing_keys.add(key)
+
+    @retried
+    async def _revoke(self, kid: str) -> None:
+        async with self.uow() as uow:
+            if not await uow.signing_keys.revoke(kid, now()):
+                raise NotFound
 
     async def _verified(self, verify: Callable[[str], C], token: str) -> C:
         """Looks for a key that another process made."""

@@ -19,7 +19,7 @@ from app.core.errors import AppError, CodeExpired, CodeUsed, TooManySends, TooMa
 from app.core.limits import Limits
 from app.core.telemetry import CODES_ENTERED
 from app.models.verification import Challenge, Channel, Lane, Purpose
-from app.repositories.unit_of_work import UnitOfWork, Work
+from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.budgets import Budgets, refusal, refuse_sending
 from app.services.notices import NOBODY, Contact, Notices
 
@@ -118,6 +118,7 @@ class Verification:
             raise self._flow_is_spent(challenge.expires_at)
         return sent
 
+    @retried
     async def check(
         self, challenge_id: UUID, *, purpose: Purpose, code: str, account_id: UUID | None = None
     ) -> Challenge:
@@ -151,6 +152,7 @@ class Verification:
             raise CodeUsed
         await uow.budgets.give_back([charge.key for charge in self._budgets.trying(challenge)])
 
+    @retried
     async def release(self, challenge: Challenge) -> None:
         """The code was right but what came with it was not: give the try back, so that the holder can correct it."""
         async with self.uow() as uow:

@@ -20,7 +20,7 @@ from app.core.telemetry import CODES_SENT, DELIVERY_SECONDS, MESSAGES
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
 from app.notifiers.base import Message, Notifier, PermanentFailure, TemporaryFailure
-from app.repositories.unit_of_work import UnitOfWork
+from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.notices import Notices
 
 _BATCH = 20
@@ -66,12 +66,16 @@ class OutboxWorker:
 
     async def deliver_due(self) -> int:
         """Take one batch and settle each of its messages; how many there were."""
+        messages = await self._claim()
+        await asyncio.gather(*(self._settle(message) for message in messages))
+        return len(messages)
+
+    @retried
+    async def _claim(self) -> list[OutboxMessage]:
         at = now()
         leased_until = at + timedelta(seconds=self._retrying.lease)
         async with self.uow() as uow:
-            messages = await uow.outbox.claim(self._channels, at=at, leased_until=leased_until, limit=_BATCH)
-        await asyncio.gather(*(self._settle(message) for message in messages))
-        return len(messages)
+            return await uow.outbox.claim(self._channels, at=at, leased_until=leased_until, limit=_BATCH)
 
     async def _settle(self, message: OutboxMessage) -> None:
         about = {"guance.channel": message.channel, "guance.template": message.template}
@@ -128,14 +132,22 @@ class OutboxWorker:
         if message.attempts >= self._retrying.attempts or _is_pointless(message, until):
             await self._finish(message, Delivery.ABANDONED, reason)
             return
-        async with self.uow() as uow:
-            await uow.outbox.postpone(message.id, attempt=message.attempts, until=until, error=reason)
+        await self._postpone(message, until, reason)
         self._report(message, "retry", reason)
 
     async def _finish(self, message: OutboxMessage, state: Delivery, reason: str | None) -> None:
+        await self._end(message, state, reason)
+        self._report(message, state, reason)
+
+    @retried
+    async def _postpone(self, message: OutboxMessage, until: datetime, reason: str) -> None:
+        async with self.uow() as uow:
+            await uow.outbox.postpone(message.id, attempt=message.attempts, until=until, error=reason)
+
+    @retried
+    async def _end(self, message: OutboxMessage, state: Delivery, reason: str | None) -> None:
         async with self.uow() as uow:
             await uow.outbox.finish(message.id, attempt=message.attempts, state=state, at=now(), error=reason)
-        self._report(message, state, reason)
 
     def _report(self, message: OutboxMessage, outcome: str, reason: str | None) -> None:
         if message.channel == Channel.NONE:

@@ -61,12 +61,16 @@ class RealNameWorker:
 
     async def ask_due(self) -> int:
         """Take a few submissions and ask about each; how many there were."""
-        at = now()
-        async with self.uow() as uow:
-            leased = await uow.real_name.lease(at=at, until=at + self._providers.lease, limit=_BATCH)
+        leased = await self._lease()
         for submission in leased:
             await self._ask(submission)
         return len(leased)
+
+    @retried
+    async def _lease(self) -> list[Submission]:
+        at = now()
+        async with self.uow() as uow:
+            return await uow.real_name.lease(at=at, until=at + self._providers.lease, limit=_BATCH)
 
     async def _ask(self, submission: Submission) -> None:
         claim = await self._box.open(submission.id, submission.sealed)
@@ -86,10 +90,9 @@ class RealNameWorker:
 
     async def _ask_one(self, submission: Submission, claim: Claim, name: str) -> Outcome | None:
         """None when the submission is no longer this worker's."""
-        call = ProviderCall(id=ids.new(), submission_id=submission.id, provider=name, created_at=now())
-        async with self.uow() as uow:
-            if not await uow.real_name.begin_call(submission, call, until=now() + self._providers.lease):
-                return None
+        call = await self._begin(submission, name)
+        if call is None:
+            return None
         verdict = await self._verify(name, call, claim)
         REAL_NAME_CALLS.labels(name, submission.type, verdict.outcome).inc()
         log.info(
@@ -102,6 +105,13 @@ class RealNameWorker:
         )
         await self._settle(submission, call, verdict)
         return verdict.outcome
+
+    @retried
+    async def _begin(self, submission: Submission, name: str) -> ProviderCall | None:
+        call = ProviderCall(id=ids.new(), submission_id=submission.id, provider=name, created_at=now())
+        async with self.uow() as uow:
+            begun = await uow.real_name.begin_call(submission, call, until=now() + self._providers.lease)
+        return call if begun else None
 
     async def _verify(self, name: str, call: ProviderCall, claim: Claim) -> Verdict:
         try:

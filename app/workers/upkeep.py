@@ -1,5 +1,6 @@
 """What happens by the clock: waiting changes take effect, what expired is forgotten, the backlog is measured."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,7 +17,7 @@ from app.core.telemetry import (
     WEBHOOKS_AGE,
     WEBHOOKS_WAITING,
 )
-from app.repositories.unit_of_work import UnitOfWork
+from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.data_keys import DataKeyService
 from app.services.waiting_changes import WaitingChanges
 
@@ -70,22 +71,28 @@ class Upkeep:
     async def forget(self) -> int:
         """Erase undelivered codes past their time and delete what expired; how many rows."""
         at = now()
-        async with self.uow() as uow:
-            expired = await uow.outbox.expire(at)
-            deleted = await uow.cleanup.forget(
-                at=at, before=at - self._retention, sessions_before=at - self._known_address
-            )
-        async with self.uow() as uow:
-            deleted["events"] = await uow.events.forget(at - self._events_kept)
-        async with self.uow() as uow:
-            deleted["closed_accounts"] = await uow.erasure.erase_trails(at, limit=_TRAILS)
-        async with self.uow() as uow:
-            deleted["real_names"] = await uow.real_name.erase_due(at, limit=_TRAILS)
+        expired, deleted = await self._forget_expired(at)
+        deleted["events"] = await self._run(lambda uow: uow.events.forget(at - self._events_kept))
+        deleted["closed_accounts"] = await self._run(lambda uow: uow.erasure.erase_trails(at, limit=_TRAILS))
+        deleted["real_names"] = await self._run(lambda uow: uow.real_name.erase_due(at, limit=_TRAILS))
         await self._data_keys.reload()
         deleted["resealed"] = await self._data_keys.reseal() if self._data_keys.vault.ready else 0
         if forgotten := {table: count for table, count in deleted.items() if count}:
             log.info("forgotten", **forgotten)
         return expired
+
+    @retried
+    async def _forget_expired(self, at: datetime) -> tuple[int, dict[str, int]]:
+        async with self.uow() as uow:
+            expired = await uow.outbox.expire(at)
+            return expired, await uow.cleanup.forget(
+                at=at, before=at - self._retention, sessions_before=at - self._known_address
+            )
+
+    @retried
+    async def _run(self, work: Callable[[Work], Awaitable[int]]) -> int:
+        async with self.uow() as uow:
+            return await work(uow)
 
 
 def _age(since: datetime | None) -> float:

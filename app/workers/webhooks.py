@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -84,22 +85,29 @@ class WebhookWorker:
             last = (await uow.events.head()).last
             behind = await uow.webhooks.behind(last)
         for endpoint_id in behind:
-            async with self.uow() as uow:
-                endpoint = await uow.webhooks.take_behind(endpoint_id, last)
-                if endpoint is not None:
-                    await uow.webhooks.queue(endpoint, min(last, endpoint.position + _LOOKED_THROUGH), now())
+            await self._look_through(endpoint_id, last)
         return placed + len(behind)
 
     async def deliver_due(self) -> int:
         """Begin to serve the endpoints that have something due and that nobody serves; how many."""
-        at = now()
-        async with self.uow() as uow:
-            endpoints = await uow.webhooks.lease(at=at, until=at + self._schedule.lease)
-        for endpoint in endpoints:
+        for endpoint in (endpoints := await self._lease()):
             task = asyncio.create_task(self._serve(endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(endpoints)
+
+    @retried
+    async def _look_through(self, endpoint_id: UUID, last: int) -> None:
+        async with self.uow() as uow:
+            endpoint = await uow.webhooks.take_behind(endpoint_id, last)
+            if endpoint is not None:
+                await uow.webhooks.queue(endpoint, min(last, endpoint.position + _LOOKED_THROUGH), now())
+
+    @retried
+    async def _lease(self) -> list[WebhookEndpoint]:
+        at = now()
+        async with self.uow() as uow:
+            return await uow.webhooks.lease(at=at, until=at + self._schedule.lease)
 
     async def finish(self) -> None:
         """Take nothing new; wait for the requests under way."""

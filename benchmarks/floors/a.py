@@ -1,13 +1,12 @@
 """Floor a: Starlette, asyncpg and orjson: who am I; and the bare password hash, one at a time in each process."""
 
 import asyncio
-
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import orjson
 from argon2 import PasswordHasher
 from starlette.applications import Starlette

@@ -1,5 +1,6 @@
-"""The least that other operations cost, on SQLAlchemy Core: a design of three statements for asking and entering a code,
-and single statements for what other services look up.
+"""The least that other operations cost, on SQLAlchemy Core.
+
+Asking for a code and entering it are three statements each; what other services look up is one.
 
 The rows of codes, budgets, messages, sessions and activity are those of the service, so that the same indexes are
 written. Look-ups answer with the number of rows alone, or (`…-json`) with the rows.
@@ -67,7 +68,7 @@ async def enter_code(body: dict[str, str], request: Request, connection: Transac
     used = {"id": challenge, "mac": mac(challenge, body["code"])}
     account = (await connection.execute(statements.USE_CODE, used)).scalar_one_or_none()
     if account is None:
-        raise HTTPException(422)  # noqa: TID251
+        raise HTTPException(422)
     session, refresh = uuid7(), secrets.token_urlsafe(40)
     begun = {"id": session, "account": account, "ip": request.headers.get("x-forwarded-for", "")}
     await connection.execute(statements.OPEN_SESSION, {**begun, "hash": hashlib.sha256(refresh.encode()).digest()})

@@ -57,9 +57,7 @@ OPEN_SESSION = text("""
 RECORD = text("""
     INSERT INTO activity (id, account_id, action, actor, session_id, ip, new_value, created_at)
     VALUES (:id, :account, 'session.started', 'holder', :session, :ip, 'code', now())
-""").bindparams(
-    bindparam("id", type_=Uuid()), bindparam("account", type_=Uuid()), bindparam("session", type_=Uuid())
-)
+""").bindparams(bindparam("id", type_=Uuid()), bindparam("account", type_=Uuid()), bindparam("session", type_=Uuid()))
 SETTLEMENTS = text(f"""
     SELECT w.id, w.account_id, w.site, w.name, w.created_at, w.dissolved_at, s.id AS settlement_id, s.method,
         s.cloud_account_id, s.cause, s.effective_from, s.lock_ends_at,
@@ -91,9 +89,10 @@ INVOICING = text(f"""
     )
     WHERE a.id = :account
 """).bindparams(*_BY_CLIENT, bindparam("account", type_=Uuid()))  # noqa: S608
-EVENTS = text(f"""
+_EVENTS = text(f"""
     SELECT e.position, e.id, e.type, e.subject, e.data, e.created_at
     FROM events e
     {_SERVES}
     WHERE e.position > :after ORDER BY e.position LIMIT 100
-""").bindparams(*_BY_CLIENT, bindparam("after", type_=BigInteger())).columns(data=JSONB)  # noqa: S608
+""").bindparams(*_BY_CLIENT, bindparam("after", type_=BigInteger()))  # noqa: S608
+EVENTS = _EVENTS.columns(data=JSONB)

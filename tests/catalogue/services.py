@@ -6,7 +6,7 @@ from app.models.events import EventType
 from tests.catalogue import Call, case, request
 from tests.support.api import Api
 from tests.support.clouds import workspace
-from tests.support.real_names import decided, enterprise, submitted
+from tests.support.real_names import ask, decided, enterprise, submitted
 from tests.support.receivers import happen
 from tests.support.services import ServiceClient, client, spread, staff
 
@@ -90,7 +90,8 @@ async def _(api: Api) -> Call:
 
 @case("POST /internal/v1/real-name/submissions/{id}/decision")
 async def _(api: Api) -> Call:
-    submission = await submitted(api, await api.register(), enterprise())
+    submission = await submitted(api, await api.register(), enterprise("Acme Pte. Ltd.", "201912345K", country="SG"))
+    await ask(api)
     url = f"/real-name/submissions/{submission}/decision"
     body = {"decision": "reject", "reason": "unclear_document"}
     return call(await client(api), "POST", url, json=body, headers=staff())

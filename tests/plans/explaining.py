@@ -1,5 +1,6 @@
 """What PostgreSQL would do for a statement, and what is wrong with that on large tables."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,13 @@ BEGIN
 END $$
 """
 _SCANS = ("Index Scan", "Index Only Scan", "Bitmap Index Scan")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`reason`: how the table is read, which one, and the columns that rows are picked by afterwards."""
+
+    reason: tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +63,20 @@ def nodes(node: dict[str, Any], *, under: tuple[str, ...] = ()) -> Iterator[tupl
         yield from nodes(child, under=(*under, node["Node Type"]))
 
 
-def faults(root: dict[str, Any], indexes: Indexes, growing: set[str]) -> list[str]:
+def faults(root: dict[str, Any], indexes: Indexes, growing: set[str]) -> list[Fault]:
     """Where the plan reads a growing table otherwise than from a place in an index."""
     return [fault for node, under in nodes(root) if (fault := _fault(node, under, indexes, growing))]
 
 
-def _fault(node: dict[str, Any], under: tuple[str, ...], indexes: Indexes, growing: set[str]) -> str | None:
+def _fault(node: dict[str, Any], under: tuple[str, ...], indexes: Indexes, growing: set[str]) -> Fault | None:
     kind = node["Node Type"]
     relation = node.get("Relation Name") or indexes.table.get(node.get("Index Name", ""))
     if relation not in growing:
         return None
-    if "Seq Scan" in kind:
-        return f"{kind} on {relation}"
-    if kind in _SCANS and "Index Cond" not in node and not _is_bounded(node, under, indexes):
-        return f"{kind} through all of {node['Index Name']}" + (" with a filter" if "Filter" in node else "")
+    whole = kind in _SCANS and "Index Cond" not in node and not _is_bounded(node, under, indexes)
+    if whole or "Seq Scan" in kind:
+        columns = sorted(set(re.findall(r"\(+(?:NOT )?(\w+)(?: |\)|::)", node.get("Filter", ""))))
+        return Fault((kind, relation, " ".join(columns)))
     return None
 
 

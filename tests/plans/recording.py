@@ -50,7 +50,8 @@ class Recorder:
         if (known := self._shapes.get(statement)) is None:
             known = self._shapes[statement] = shape(statement)
         if len(self.found[known]) < _SAMPLES:
-            self._keep(known, sample(statement, parameters[0] if many else parameters))
+            rows = many and parameters and isinstance(parameters[0], tuple | list)
+            self._keep(known, sample(statement, parameters[0] if rows else parameters))
 
     def add(self, found: Recorded) -> None:
         """What another process saw."""

@@ -13,7 +13,7 @@ from app.core.clock import now
 TIME = re.compile(r"\{now([+-]\d+)m\}")  # a time in a kept statement: so many minutes from the moment it is asked at
 
 _CAST = r"(?:::[A-Z]+(?: WITH TIME ZONE)?)"
-_LIST = re.compile(rf"\((\$\d+{_CAST}?(?:, \$\d+{_CAST}?){{2}})(?:, \$\d+{_CAST}?)+\)")
+_LIST = re.compile(rf"(?<=IN )\((\$\d+{_CAST}?(?:, \$\d+{_CAST}?){{2}})(?:, \$\d+{_CAST}?)+\)")
 _ROWS = re.compile(r"VALUES (\([^()]*\))(?:, \([^()]*\))+")
 _PLACE = re.compile(r"\$(\d+)")
 _LISTED = re.compile(rf"\(\${_CAST}?(?:, \${_CAST}?)+\)")

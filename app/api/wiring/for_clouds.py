@@ -43,6 +43,6 @@ def for_clouds(shared: Shared) -> ForClouds:
             claim_life=timedelta(hours=shared.settings.marketplace_claim_hours),
         ),
         marketplace_worker=MarketplaceWorker(uow, providers=providers, intake=intake),
-        settlement=SettlementService(uow, effects=effects),
+        settlement=SettlementService(uow, lookups=shared.lookups, effects=effects),
         workspaces=WorkspaceService(uow, settlement=effects),
     )

@@ -22,10 +22,13 @@ from app.notifiers import build as build_notifiers
 from app.notifiers.base import Notifier
 from app.workers.real_name import MANUAL, Providers
 
+_REPLICA_SECONDS = 1  # the primary answers as well, so a replica is not waited for
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gateways:
     engine: Engine
+    replica: Engine | None
     notifiers: dict[str, Notifier]
     billing: Billing
     marketplaces: Mapping[str, Marketplace]
@@ -42,12 +45,15 @@ class Gateways:
         await self.billing.close()
         await self.webhook_gateway.close()
         await self.engine.dispose()
+        if self.replica is not None:
+            await self.replica.dispose()
 
 
 def gateways(settings: Settings) -> Gateways:
     """Nothing is connected yet."""
     return Gateways(
         engine=_engine(settings),
+        replica=_replica(settings),
         notifiers=build_notifiers(settings),
         billing=_billing(settings),
         marketplaces=marketplaces(settings),
@@ -62,6 +68,18 @@ def _engine(settings: Settings) -> Engine:
         pool_size=settings.database_pool_size,
         pooler=settings.database_pooler,
         timeout=settings.database_timeout_seconds,
+    )
+
+
+def _replica(settings: Settings) -> Engine | None:
+    if settings.database_read_url is None:
+        return None
+    return open_engine(
+        settings.database_read_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        pooler=settings.database_pooler,
+        timeout=min(settings.database_timeout_seconds, _REPLICA_SECONDS),
+        name="replica",
     )
 
 

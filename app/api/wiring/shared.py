@@ -8,6 +8,7 @@ from app.core.config import Settings
 from app.core.passwords import PasswordHasher
 from app.core.tokens import RefreshTokens, Tokens
 from app.core.vault import Vault
+from app.repositories.lookups import Lookups
 from app.repositories.unit_of_work import UnitOfWork
 from app.services.access import Access
 from app.services.budgets import Budgets
@@ -30,6 +31,7 @@ class Shared:
     settings: Settings
     gateways: Gateways
     uow: UnitOfWork
+    lookups: Lookups
     secret: bytes
     hasher: PasswordHasher
     tokens: Tokens
@@ -68,6 +70,7 @@ def shared(settings: Settings) -> Shared:
         settings=settings,
         gateways=outside,
         uow=uow,
+        lookups=Lookups(uow, UnitOfWork(outside.replica) if outside.replica is not None else None),
         secret=secret,
         hasher=hasher,
         tokens=tokens,
