@@ -27,7 +27,7 @@ LISTS = ("Requirement by requirement", "What whoever runs it holds", "What canno
 
 def levels() -> dict[str, int]:
     """Each requirement of ASVS 5.0.0 and its level."""
-    found = {}
+    found: dict[str, int] = {}
     for line in (ROOT / "tests" / "data" / "asvs_levels.txt").read_text().splitlines():
         if not line.startswith("#"):
             section, digits = line.split()

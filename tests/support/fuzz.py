@@ -23,7 +23,17 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000, help="calls on all surfaces together, at least")
     examples = parser.parse_args().examples
     os.environ["FUZZ_EXAMPLES"] = str(max(15, -(-examples // sum(share for _, share in _TESTS.values()))))
-    ended = pytest.main(["-q", "-p", "no:cacheprovider", "--timeout=3600", *(path for path, _ in _TESTS.values())])
+    ended = pytest.main(
+        [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:tests.plans.plugin",
+            "--timeout=3600",
+            *(path for path, _ in _TESTS.values()),
+        ]
+    )
     from tests.support.fuzzing import ANSWERED
 
     for surface in _TESTS:

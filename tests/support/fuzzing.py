@@ -87,7 +87,9 @@ def answered(surface: str, status: int) -> None:
 def held(case: Case, base_url: str, checks: list[CheckFunction], headers: dict[str, str] | None = None) -> None:
     """Send it; the answer is held to the document and to the checks."""
     without: list[CheckFunction] = [negative_data_rejection] if _looks_right(case) else []
-    case.call_and_validate(base_url=base_url, headers=headers, additional_checks=checks, excluded_checks=without)
+    case.call_and_validate(
+        base_url=base_url, headers=headers, additional_checks=checks, excluded_checks=without, timeout=60
+    )
 
 
 def _looks_right(case: Case) -> bool:
