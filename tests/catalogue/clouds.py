@@ -39,7 +39,9 @@ async def _(api: Api) -> Call:
 async def _(api: Api) -> Call:
     holder = await api.register()
     body = {"workspace_ids": [await workspace(await client(api), holder)]}
-    return request(api, "POST", f"{_CLOUD}/{await alibaba_account(api, holder)}/bindings", json=body, headers=holder.auth)
+    return request(
+        api, "POST", f"{_CLOUD}/{await alibaba_account(api, holder)}/bindings", json=body, headers=holder.auth
+    )
 
 
 @case("GET /v1/account/workspaces/{id}/settlement-options")

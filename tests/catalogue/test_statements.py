@@ -38,7 +38,9 @@ async def found(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, dict[
     yield counted
     if request.config.getoption("--record-statements"):
         lines = [f"{json.dumps(name)} = {_inline(counts)}" for name, counts in sorted(counted.items())]
-        _FILE.write_text("\n".join(["# Statements of each case, by engine: tests/catalogue/test_statements.py", *lines, ""]))
+        _FILE.write_text(
+            "\n".join(["# Statements of each case, by engine: tests/catalogue/test_statements.py", *lines, ""])
+        )
 
 
 def _inline(counts: dict[str, int]) -> str:
