@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -123,10 +124,14 @@ async def _load_keys(container: Container) -> None:
 async def _follow_keys(container: Container, stopping: asyncio.Event) -> None:
     """Take the keys that another process makes, and the change of the signing one.
 
-    Ends between two looks, never within one: a cancelled query would leave its connection open.
+    Ends between two looks, never within one: a cancelled query would leave its connection open. Whether a key signs
+    is asked each second, since the clock may be set back before the one that did.
     """
+    looked = time.monotonic()
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _KEYS_EVERY if container.tokens.ready else 1)
-        if not stopping.is_set():
+            await asyncio.wait_for(stopping.wait(), 1)
+        due = not container.tokens.ready or time.monotonic() - looked >= _KEYS_EVERY
+        if due and not stopping.is_set():
             await _load_keys(container)
+            looked = time.monotonic()

@@ -211,6 +211,20 @@ async def test_token_of_the_old_key_is_good_until_it_expires_and_then_the_key_is
         ]
 
 
+async def test_clock_set_right_after_it_was_past_a_key_to_come_has_a_key_again_within_seconds(own: Api) -> None:
+    """An hour ahead only the key to come was left; the look every 30 seconds is not waited for."""
+    [old] = await kids(own)
+    new = await own.container.keys.rotate()
+    with time_machine.travel(now() + timedelta(hours=1), tick=False):
+        await own.container.keys.reload()
+        assert await kids(own) == [new]
+    assert not own.container.tokens.ready
+    async with asyncio.timeout(10):
+        while not own.container.tokens.ready:  # noqa: ASYNC110 - time is what it is about
+            await asyncio.sleep(0.1)
+    assert await login_kid(own, await own.register()) == old
+
+
 async def test_revoked_key_stops_at_once(own: Api) -> None:
     holder, [old] = await own.register(), await kids(own)
     new = await own.container.keys.rotate(at_once=True)

@@ -177,18 +177,19 @@ async def test_keys_that_it_could_not_read_at_its_start_are_there_soon(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, service: type[Any]
 ) -> None:
     """The database goes away between the keys that sign and those that seal: it looks for both in haste."""
-    database, ensure, failures = await create_database(postgres_url), service.ensure, [DatabaseUnavailable()]
+    database, ensure, looked = await create_database(postgres_url), service.ensure, asyncio.Event()
     await asyncio.to_thread(migrations.upgrade, database)
 
     async def ensure_later(keys: Any) -> None:
-        if failures:
-            raise failures.pop()
+        if not looked.is_set():
+            raise DatabaseUnavailable
         await ensure(keys)
 
     monkeypatch.setattr(service, "ensure", ensure_later)
     async with running(database) as api:
         checks = (await api.client.get("/readyz")).json()["checks"]
         assert not checks["signing_key"]  # the last that comes
+        looked.set()
         await eventually(lambda: api.container.tokens.ready)
         assert (await api.client.get("/readyz")).status_code == 200
 
