@@ -8,7 +8,7 @@ from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
-from app.models.base import Base, Keyed, one_of, unique_where
+from app.models.base import Base, Keyed, index_where, one_of, unique_where
 
 
 class Purpose(StrEnum):
@@ -49,6 +49,8 @@ class Challenge(Keyed, Base):
         # "One live per purpose": a new challenge closes the one before it in its slot.
         unique_where("uq_challenges_slot_live", "slot", where="closed_at IS NULL"),
         Index("ix_challenges_account_id", "account_id"),
+        # Without it the few that are open look to the planner as if reading all of them cost nothing.
+        index_where("ix_challenges_open", "account_id", where="closed_at IS NULL"),
         Index("ix_challenges_expires_at", "expires_at"),
         one_of("purpose", Purpose),
         one_of("lane", Lane),

@@ -1,11 +1,13 @@
 """A single read on a connection of its own: what a session executes it with, and nothing of what entities need."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.exc import MultipleResultsFound
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 
@@ -34,9 +36,25 @@ class OneShot:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.sync_engine
+        pool = engine.sync_engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
+        self._turns, self._patience = asyncio.Semaphore(pool.size()), pool.timeout()
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
-        rows: Rows = await greenlet_spawn(self._fetch, statement, values)
+        """Raises TimeoutError when no connection is to be had in the pool's time.
+
+        Who comes first is served first. The pool lets whoever comes just then go before those it has woken, who then
+        stand at the end of its line again: under load a few would wait many times as long as the others.
+        """
+        if self._turns.locked():
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        else:
+            await self._turns.acquire()
+        try:
+            rows: Rows = await greenlet_spawn(self._fetch, statement, values)
+        finally:
+            self._turns.release()
         return rows
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:

@@ -28,7 +28,7 @@ class LimitingService:
 
     @retried
     async def _taken(self, ip: str) -> list[Overdrawn]:
-        async with self.uow() as uow:
+        with self.uow.rows() as uow:  # one statement is a transaction of its own
             return await uow.budgets.take([self._budgets.requests(ip)])
 
     def _remember(self, ip: str, overdrawn: Overdrawn) -> None:

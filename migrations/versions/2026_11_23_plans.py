@@ -1,4 +1,5 @@
-"""Indexes that a million rows ask for: what the worker forgets and catches up with, and what staff looks through.
+"""Indexes that a million rows ask for: what the worker forgets and catches up with, what staff looks through, and
+the codes of an account that are open.
 
 Only adds. On PostgreSQL they are built beside the writes of replicas that go on; a run that is broken off leaves an
 index behind that is not valid, which the next run drops and builds anew.
@@ -19,7 +20,9 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _OPEN = sa.text("state IN ('received', 'waiting')")
+_LIVE = sa.text("closed_at IS NULL")
 _INDEXES = {
+    "ix_challenges_open": ("challenges", ["account_id"], _LIVE),
     "ix_credential_changes_expires_at": ("credential_changes", ["expires_at"], None),
     "ix_cloud_notices_open": ("cloud_notices", ["id"], _OPEN),
     "ix_real_name_submissions_status": ("real_name_submissions", ["status", "id"], None),

@@ -612,6 +612,7 @@ async def _(api: Api) -> httpx.Response:
             cursor = connection.cursor()
             cursor.execute(wait)
             cursor.close()
+            connection.commit()  # lest it be undone with the transaction that it began
 
         return await ask_login_code(impatient)
 
