@@ -13,10 +13,9 @@ import asyncpg  # type: ignore[import-untyped]
 import typer
 
 from app.core import migrations
-from benchmarks import load, machine, report, servers
+from benchmarks import load, machine, profile, report, servers
 from benchmarks.figures import GROWN, Figures, Kind, Window
 from benchmarks.operations import OPERATIONS
-from benchmarks.profile import profile
 from benchmarks.run import Runner
 from benchmarks.world import World, world
 from tests.support.postgres import postgres
@@ -43,11 +42,11 @@ def main(
     """Measure the service beside its floors and print the tables."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        server = stack.enter_context(postgres(servers.POSTGRES))
+        server = stack.enter_context(postgres((*servers.POSTGRES, *(profile.POSTGRES if profiled else ()))))
         if profiled:
             made = stack.enter_context(_seeded(folder / "seeded", server, accounts=accounts, workers=workers))
             for operation in profiled:
-                typer.echo(profile(made, operation, connections=16, seconds=10))
+                typer.echo(profile.profile(made, operation, connections=16, seconds=10))
             return
         runners = {}
         first = asyncio.run(_first_process(server))

@@ -98,6 +98,7 @@ def table(called: str, /, **columns: sa.types.TypeEngine[Any]) -> sa.TableClause
     return sa.table(called, *(sa.column(column, kind) for column, kind in columns.items()))
 
 
+BEFORE_PLANS = "2026_11_23_cloud_accounts"
 MOMENT, TEXT = UtcDateTime(), sa.String()
 ACCOUNTS = table(
     "accounts",
@@ -223,6 +224,18 @@ async def test_without_cloud_accounts_the_workspaces_are_as_they_were(with_works
         await write(with_workspaces, sa.insert(CHALLENGES).values(challenge("cloud_claim")))
     await upgrade(with_workspaces)
     assert [one["workspace_id"] for one in await read(with_workspaces, SETTLEMENTS)] == [one["id"] for one in before]
+
+
+async def test_what_a_run_that_was_broken_off_left_behind_is_gone_after_the_next(databases: Databases) -> None:
+    await upgrade(databases.migrated, BEFORE_PLANS)
+    if databases.migrated.startswith("postgresql"):
+        left = ("ix_challenges_open", "uq_challenges_slot_live_new", "uq_challenges_slot_live_old")
+        await administer(databases.migrated, *(f"CREATE INDEX {name} ON challenges (sends)" for name in left))
+
+    await upgrade(databases.migrated)
+
+    await create_all(databases.created)
+    assert await definitions(databases.migrated) == await definitions(databases.created)
 
 
 def as_shown(moment: datetime) -> datetime:

@@ -36,4 +36,10 @@ def unique_where(name: str, *columns: str, where: str) -> Index:
 
 
 def index_where(name: str, *columns: str, where: str) -> Index:
+    """An index of some rows.
+
+    PostgreSQL takes one that had no rows when it made a plan to cost nothing, and reads it whole even to find a row by
+    its primary key, however many rows it has come to hold. So `where` also names a column that only the statements
+    pick rows by which the index is for (`… AND slot IS NOT NULL`): the others cannot use it.
+    """
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))

@@ -46,9 +46,13 @@ class CredentialChange(Keyed, Base):
 
     __tablename__ = "credential_changes"
     __table_args__ = (
-        unique_where("uq_credential_changes_open", "account_id", "credential", where=_OPEN_SQL),
+        unique_where(
+            "uq_credential_changes_open", "account_id", "credential", where=f"{_OPEN_SQL} AND account_id IS NOT NULL"
+        ),
         Index("ix_credential_changes_account_id", "account_id", "credential", "completed_at"),
-        index_where("ix_credential_changes_session_id_open", "session_id", where=_OPEN_SQL),
+        index_where(
+            "ix_credential_changes_session_id_open", "session_id", where=f"{_OPEN_SQL} AND session_id IS NOT NULL"
+        ),
         Index("ix_credential_changes_expires_at", "expires_at"),
         index_where("ix_credential_changes_effective_at", "effective_at", where="state = 'waiting'"),
         Index("uq_credential_changes_undo_hash", "undo_hash", unique=True),

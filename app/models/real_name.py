@@ -54,7 +54,9 @@ class Submission(Keyed, Base):
 
     __tablename__ = "real_name_submissions"
     __table_args__ = (
-        unique_where("uq_real_name_submissions_pending", "account_id", where="status = 'pending'"),
+        unique_where(
+            "uq_real_name_submissions_pending", "account_id", where="status = 'pending' AND account_id IS NOT NULL"
+        ),
         unique_where(
             "uq_real_name_submissions_in_force", "account_id", where="status = 'verified' AND superseded_at IS NULL"
         ),

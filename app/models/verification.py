@@ -47,10 +47,9 @@ class Challenge(Keyed, Base):
     __tablename__ = "challenges"
     __table_args__ = (
         # "One live per purpose": a new challenge closes the one before it in its slot.
-        unique_where("uq_challenges_slot_live", "slot", where="closed_at IS NULL"),
+        unique_where("uq_challenges_slot_live", "slot", where="closed_at IS NULL AND slot IS NOT NULL"),
         Index("ix_challenges_account_id", "account_id"),
-        # Without it the few that are open look to the planner as if reading all of them cost nothing.
-        index_where("ix_challenges_open", "account_id", where="closed_at IS NULL"),
+        index_where("ix_challenges_open", "account_id", where="closed_at IS NULL AND account_id IS NOT NULL"),
         Index("ix_challenges_expires_at", "expires_at"),
         one_of("purpose", Purpose),
         one_of("lane", Lane),

@@ -13,7 +13,12 @@ from app.models.base import Base, index_where
 class Workspace(Base):
     __tablename__ = "workspaces"
     __table_args__ = (
-        index_where("ix_workspaces_account_id_bound", "account_id", "id", where="dissolved_at IS NULL"),
+        index_where(
+            "ix_workspaces_account_id_bound",
+            "account_id",
+            "id",
+            where="dissolved_at IS NULL AND account_id IS NOT NULL",
+        ),
         ForeignKeyConstraint(["id", "settled_from"], ["settlements.workspace_id", "settlements.effective_from"]),
     )
 

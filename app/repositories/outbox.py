@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
 from app.repositories.base import Repository
+
+_FINISHED = tuple(state for state in Delivery if state is not Delivery.QUEUED)
+
+
+def _under_way(message_id: UUID, attempt: int) -> ColumnElement[bool]:
+    """The message, unless it was finished or a later attempt has taken over.
+
+    "Not finished" and not "queued", which the index of what is due would serve too, by reading all of it.
+    """
+    return and_(
+        OutboxMessage.id == message_id, OutboxMessage.state.not_in(_FINISHED), OutboxMessage.attempts == attempt
+    )
 
 
 class OutboxRepository(Repository):
@@ -51,11 +63,7 @@ class OutboxRepository(Repository):
         return (
             await self._changed(
                 update(OutboxMessage)
-                .where(
-                    OutboxMessage.id == message_id,
-                    OutboxMessage.state == Delivery.QUEUED,
-                    OutboxMessage.attempts == attempt,
-                )
+                .where(_under_way(message_id, attempt))
                 .values(state=state, finished_at=at, last_error=error, sealed=None)
             )
             == 1
@@ -64,13 +72,7 @@ class OutboxRepository(Repository):
     async def postpone(self, message_id: UUID, *, attempt: int, until: datetime, error: str) -> bool:
         return (
             await self._changed(
-                update(OutboxMessage)
-                .where(
-                    OutboxMessage.id == message_id,
-                    OutboxMessage.state == Delivery.QUEUED,
-                    OutboxMessage.attempts == attempt,
-                )
-                .values(due_at=until, last_error=error)
+                update(OutboxMessage).where(_under_way(message_id, attempt)).values(due_at=until, last_error=error)
             )
             == 1
         )

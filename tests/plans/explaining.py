@@ -68,6 +68,15 @@ def faults(root: dict[str, Any], indexes: Indexes, growing: set[str]) -> list[Fa
     return [fault for node, under in nodes(root) if (fault := _fault(node, under, indexes, growing))]
 
 
+def read_whole(root: dict[str, Any], indexes: Indexes) -> set[str]:
+    """The partial indexes that the plan reads from end to end."""
+    return {
+        node["Index Name"]
+        for node, _ in nodes(root)
+        if node["Node Type"] in _SCANS and "Index Cond" not in node and node["Index Name"] in indexes.bound
+    }
+
+
 def _fault(node: dict[str, Any], under: tuple[str, ...], indexes: Indexes, growing: set[str]) -> Fault | None:
     kind = node["Node Type"]
     relation = node.get("Relation Name") or indexes.table.get(node.get("Index Name", ""))

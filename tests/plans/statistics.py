@@ -8,11 +8,14 @@ Plans are then the ones of the filled database; running a statement finds nothin
 
 import json
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
+
+from tests.plans.explaining import Indexes
 
 STATISTICS = Path(__file__).with_name("statistics.json")
 _SEGMENT = 1 << 30  # bytes of one file of a relation; the next one follows as `.1`
@@ -21,11 +24,17 @@ SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', cast(:name A
   cast(:pages AS integer),
   'reltuples', cast(:tuples AS real), 'relallvisible', cast(:visible AS integer))
 """)
-_COLUMN = """
-SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:tablename AS text), 'attname',
-  cast(:attname AS text),
-  'inherited', false, {given})
+_FOR_A_COLUMN = """
+SELECT pg_restore_attribute_stats('schemaname', 'public', 'relname', cast(:table AS text), 'attname',
+  cast(:column AS text), 'inherited', false, {given})
 """
+_NEVER_NULL = text(_FOR_A_COLUMN.format(given="'null_frac', cast(0 AS real)"))
+_ANOTHER_WORD = text(
+    _FOR_A_COLUMN.format(
+        given="'null_frac', cast(0 AS real), 'n_distinct', cast(1 AS real), "
+        "'most_common_vals', cast('{another}' AS text), 'most_common_freqs', cast('{1}' AS real[])"
+    )
+)
 _KINDS = {
     "null_frac": "real",
     "avg_width": "integer",
@@ -71,7 +80,21 @@ def pretend(connection: Connection) -> None:
         listed = ", ".join(
             f"'{name}', cast(cast(:{name} AS {_SENT.get(name, _KINDS[name])}) AS {_KINDS[name]})" for name in given
         )
-        connection.execute(text(_COLUMN.format(given=listed)), column)
+        of = {"table": column["tablename"], "column": column["attname"]}
+        connection.execute(text(_FOR_A_COLUMN.format(given=listed)), {**column, **of})
+
+
+def empty(connection: Connection, indexes: Indexes) -> None:
+    """Make every partial index look as if it held no row, while its table is as full as before.
+
+    That is what ANALYZE finds where rows are open for minutes only.
+    """
+    for name, bound in indexes.bound.items():
+        connection.execute(_RELATION, {"name": name, "pages": 1, "tuples": 0, "visible": 0})
+        for column in re.findall(r"(\w+) IS NULL", bound):
+            connection.execute(_NEVER_NULL, {"table": indexes.table[name], "column": column})
+        for column in re.findall(r"(\w+)\)?::text = ", bound):
+            connection.execute(_ANOTHER_WORD, {"table": indexes.table[name], "column": column})
 
 
 def _lengthen(file: Path, size: int) -> None:
