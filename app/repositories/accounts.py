@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import aliased
 
 from app.core.callers import Caller
@@ -15,7 +15,7 @@ from app.core.errors import EmailTaken, PhoneTaken, SessionEnded
 from app.models.accounts import Account, Status
 from app.models.credentials import Credential
 from app.models.sessions import Session
-from app.repositories.base import LIVES, Repository, held, of
+from app.repositories.base import LIVES, Repository, held, of, table
 
 _BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
 _PROFILE = (
@@ -34,6 +34,36 @@ _PROFILE = (
 )
 _READ_PROFILE = select(*_PROFILE).join(Session, LIVES)
 _THROUGH_SESSION = select(Account).join(Session, LIVES)
+_HOLD = held(select(Account).where(Account.id == bindparam("account"))).execution_options(populate_existing=True)
+_SEEN = aliased(Session)
+_KNOWN = exists().where(
+    _SEEN.account_id == Account.id, _SEEN.ip == bindparam("ip"), _SEEN.auth_time > bindparam("since")
+)
+_FIND = {
+    kind: select(Account, _KNOWN).where(column == bindparam("key"), Account.status != Status.CLOSED)
+    for kind, column in _BY_KIND.items()
+}
+_T = table(Account)
+_HAS_HASH = (
+    select(_T.c.id)
+    .where(
+        _T.c.id == bindparam("account"),
+        _T.c.password_hash == bindparam("hashed"),
+        _T.c.password_revoked.is_(False),
+        _T.c.status == Status.ACTIVE,
+    )
+    .with_for_update(of=_T, key_share=True)
+)
+_SET_PASSWORD = (
+    update(_T)
+    .where(_T.c.id == bindparam("account"), _T.c.credentials_version == bindparam("version"))
+    .values(
+        password_hash=bindparam("hashed"),
+        password_revoked=False,
+        password_changed_at=bindparam("at"),
+        credentials_version=_T.c.credentials_version + 1,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +99,7 @@ class AccountRepository(Repository):
 
         Whoever writes several rows of an account holds it first: so two never wait for each other.
         """
-        statement = held(select(Account).where(Account.id == account_id))
-        return await self._session.scalar(statement.execution_options(populate_existing=True))
+        return await self._session.scalar(_HOLD, {"account": account_id})
 
     async def profile(self, caller: Caller) -> Any:
         """The profile, if the session lives; raises SessionEnded. The hottest read: columns, no entity."""
@@ -91,11 +120,8 @@ class AccountRepository(Repository):
 
         A closed account has no holder: its name is one that nobody has.
         """
-        seen = aliased(Session)
-        known = exists().where(seen.account_id == Account.id, seen.ip == ip, seen.auth_time > since)
-        named = _BY_KIND[identifier.kind] == identifier.key
-        statement = select(Account, known).where(named, Account.status != Status.CLOSED)
-        row = (await self._session.execute(statement)).one_or_none()
+        values = {"key": identifier.key, "ip": ip, "since": since}
+        row = (await self._session.execute(_FIND[identifier.kind], values)).one_or_none()
         return Found(row[0], row[1]) if row else Found(None, known_address=False)
 
     async def owner_of(self, address: str) -> Account | None:
@@ -116,17 +142,11 @@ class AccountRepository(Repository):
         statement = update(Account).where(Account.id == account_id, Account.profile_version == version)
         return await self._changed(statement.values(**values, profile_version=version + 1)) == 1
 
-    async def has_hash(self, account_id: UUID, password_hash: str | None) -> bool:
+    async def has_hash(self, account_id: UUID, hashed: str | None) -> bool:
         """Whether the password is still the one that was compared, and the account still active; holds it until the
         transaction ends.
         """
-        statement = select(Account.id).where(
-            Account.id == account_id,
-            Account.password_hash == password_hash,
-            Account.password_revoked.is_(False),
-            Account.status == Status.ACTIVE,
-        )
-        return await self._session.scalar(held(statement)) is not None
+        return (await self._run(_HAS_HASH, {"account": account_id, "hashed": hashed})).first() is not None
 
     async def upgrade_hash(self, account_id: UUID, *, old: str, new: str) -> None:
         """Replace a hash by a stronger one of the same password, unless the password was changed meanwhile."""
@@ -136,18 +156,8 @@ class AccountRepository(Repository):
 
     async def set_password(self, account_id: UUID, *, version: int, hashed: str, at: datetime) -> bool:
         """Set it if the credentials have not moved since `version`."""
-        statement = update(Account).where(Account.id == account_id, Account.credentials_version == version)
-        return (
-            await self._changed(
-                statement.values(
-                    password_hash=hashed,
-                    password_revoked=False,
-                    password_changed_at=at,
-                    credentials_version=version + 1,
-                )
-            )
-            == 1
-        )
+        values = {"account": account_id, "version": version, "hashed": hashed, "at": at}
+        return (await self._run(_SET_PASSWORD, values)).rowcount == 1
 
     async def set_credential(
         self,

@@ -1,13 +1,16 @@
 """What repositories share: a session that somebody else commits, and upserts in the dialect at hand."""
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, GenerativeSelect, and_, any_, bindparam, select, true
+from sqlalchemy import ColumnElement, Executable, GenerativeSelect, Table, and_, any_, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Session as SyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from app.core.callers import Caller, Service
 from app.core.clock import now
@@ -16,6 +19,11 @@ from app.models.clients import ClientSecret, ServiceClient
 from app.models.sessions import Session
 
 S = TypeVar("S", bound=GenerativeSelect)
+
+
+def table(model: type[DeclarativeBase]) -> Table:
+    """What statements name that are run past the ORM."""
+    return cast("Table", model.__table__)
 
 
 class Repository:
@@ -28,11 +36,22 @@ class Repository:
     def _insert(self, model: type[DeclarativeBase]) -> "postgresql.Insert | sqlite.Insert":
         return postgresql.insert(model) if self._dialect == "postgresql" else sqlite.insert(model)
 
+    async def _run(self, statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Run a statement of tables, built once, on the transaction's connection.
+
+        The session, which would look for entities in it, costs as much again; so does building it anew.
+        """
+        return await greenlet_spawn(_on_connection, self._session.sync_session, statement, values)
+
     async def _changed(self, statement: Any) -> int:
         """Run an UPDATE or DELETE; how many rows it touched."""
         result = await self._session.execute(statement, execution_options={"synchronize_session": False})
         assert isinstance(result, CursorResult)  # noqa: S101 - narrows the type
         return result.rowcount
+
+
+def _on_connection(session: SyncSession, statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+    return session.connection().execute(statement, values)
 
 
 # The caller's session, joined with its account, is one that may act. The one place of this rule.

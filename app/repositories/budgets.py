@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import LargeBinary, Table, bindparam, case, func, literal_column, select, update
+from sqlalchemy import LargeBinary, bindparam, case, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import now
 from app.core.database import UtcDateTime
 from app.models.verification import Budget
-from app.repositories.base import Repository
+from app.repositories.base import Repository, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Overdrawn:
 
 
 # The table itself: what goes by its model passes the ORM, which would take these rows for objects of its own.
-_TABLE = cast(Table, Budget.__table__)
+_TABLE = table(Budget)
 
 
 def _counted(insert: "postgresql.Insert | sqlite.Insert") -> Any:
@@ -60,6 +60,12 @@ _COUNT = _counted(
     )
 )
 
+_GIVE_BACK = (
+    update(_TABLE)
+    .where(_TABLE.c.key.in_(bindparam("keys", expanding=True)), _TABLE.c.used > 0)
+    .values(used=_TABLE.c.used - 1)
+)
+
 
 class BudgetRepository(Repository):
     async def take(self, charges: Sequence[Charge]) -> list[Overdrawn]:
@@ -76,6 +82,4 @@ class BudgetRepository(Repository):
 
     async def give_back(self, keys: Iterable[bytes]) -> None:
         """Undo one use of each: what was counted beforehand turned out to be right."""
-        await self._changed(
-            update(Budget).where(Budget.key.in_(sorted(keys)), Budget.used > 0).values(used=Budget.used - 1)
-        )
+        await self._run(_GIVE_BACK, {"keys": sorted(keys)})

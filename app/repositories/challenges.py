@@ -3,10 +3,35 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from app.models.verification import Challenge, Purpose
-from app.repositories.base import Repository
+from app.repositories.base import Repository, table
+
+_T = table(Challenge)
+_CLOSE = update(_T).where(_T.c.closed_at.is_(None)).values(closed_at=bindparam("at"))
+_CLOSE_SLOT = _CLOSE.where(_T.c.slot == bindparam("of_slot"))
+_CLOSE_ALL = _CLOSE.where(_T.c.account_id == bindparam("account"))
+_CLOSE_SOME = _CLOSE_ALL.where(_T.c.purpose == bindparam("of_purpose"), _T.c.lane == bindparam("of_lane"))
+_COUNT_TRY = (
+    update(Challenge)
+    .where(
+        Challenge.id == bindparam("challenge"),
+        Challenge.purpose == bindparam("of_purpose"),
+        Challenge.closed_at.is_(None),
+        Challenge.code_expires_at > bindparam("at"),
+        Challenge.code_tries < bindparam("most_of_code"),
+        Challenge.tries < bindparam("most_of_flow"),
+    )
+    .values(code_tries=Challenge.code_tries + 1, tries=Challenge.tries + 1)
+    .returning(Challenge)
+    .execution_options(populate_existing=True)
+)
+_CONSUME = (
+    update(_T)
+    .where(_T.c.id == bindparam("challenge"), _T.c.closed_at.is_(None), _T.c.code_mac == bindparam("mac"))
+    .values(closed_at=bindparam("at"), tries=_T.c.tries - 1)
+)
 
 
 class ChallengeRepository(Repository):
@@ -26,52 +51,31 @@ class ChallengeRepository(Repository):
 
     async def close_slot(self, slot: bytes, at: datetime) -> None:
         """The codes before in this slot are good for nothing any more."""
-        await self._changed(
-            update(Challenge).where(Challenge.slot == slot, Challenge.closed_at.is_(None)).values(closed_at=at)
-        )
+        await self._run(_CLOSE_SLOT, {"of_slot": slot, "at": at})
 
     async def close_all(
         self, account_id: UUID, at: datetime, *, purpose: Purpose | None = None, lane: str | None = None
     ) -> None:
         """Close the account's open codes: of one purpose and lane, or all."""
-        statement = update(Challenge).where(Challenge.account_id == account_id, Challenge.closed_at.is_(None))
-        if purpose is not None:
-            statement = statement.where(Challenge.purpose == purpose, Challenge.lane == lane)
-        await self._changed(statement.values(closed_at=at))
+        values = {"account": account_id, "at": at}
+        if purpose is None:
+            await self._run(_CLOSE_ALL, values)
+        else:
+            await self._run(_CLOSE_SOME, {**values, "of_purpose": purpose, "of_lane": lane})
 
     async def count_try(
         self, challenge_id: UUID, *, purpose: Purpose, at: datetime, code_tries: int, flow_tries: int
     ) -> Challenge | None:
         """Count one try on a live code that has tries left, and give the challenge; None when there is no such."""
+        values = {"challenge": challenge_id, "of_purpose": purpose, "at": at}
         return await self._session.scalar(
-            update(Challenge)
-            .where(
-                Challenge.id == challenge_id,
-                Challenge.purpose == purpose,
-                Challenge.closed_at.is_(None),
-                Challenge.code_expires_at > at,
-                Challenge.code_tries < code_tries,
-                Challenge.tries < flow_tries,
-            )
-            .values(code_tries=Challenge.code_tries + 1, tries=Challenge.tries + 1)
-            .returning(Challenge)
-            .execution_options(populate_existing=True)
+            _COUNT_TRY, {**values, "most_of_code": code_tries, "most_of_flow": flow_tries}
         )
 
     async def consume(self, challenge: Challenge, at: datetime) -> bool:
         """Use the code up, if it is still the one that was checked and nobody did before."""
-        return (
-            await self._changed(
-                update(Challenge)
-                .where(
-                    Challenge.id == challenge.id,
-                    Challenge.closed_at.is_(None),
-                    Challenge.code_mac == challenge.code_mac,
-                )
-                .values(closed_at=at, tries=Challenge.tries - 1)
-            )
-            == 1
-        )
+        values = {"challenge": challenge.id, "mac": challenge.code_mac, "at": at}
+        return (await self._run(_CONSUME, values)).rowcount == 1
 
     async def belong(self, challenge_id: UUID, account_id: UUID) -> None:
         """What was asked before there was an account is its own now, and goes with it."""

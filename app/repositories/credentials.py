@@ -1,11 +1,11 @@
 """SQL for credential changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Executable, and_, bindparam, case, func, or_, select, update
 
 from app.core.callers import Caller
 from app.core.errors import NotFound, SessionEnded
@@ -34,6 +34,16 @@ _OPEN_ONES = _with_account(
         or_(CredentialChange.state == State.WAITING, CredentialChange.expires_at > bindparam("caller_now")),
     )
 )
+
+_CANCEL = (
+    update(CredentialChange)
+    .where(CredentialChange.state.in_(bindparam("states", expanding=True)))
+    .values(state=State.CANCELLED, undo_hash=None)
+    .returning(CredentialChange)
+    .execution_options(populate_existing=True)
+)
+_CANCEL_ALL = _CANCEL.where(CredentialChange.account_id == bindparam("account"))
+_CANCEL_OF_SESSIONS = _CANCEL.where(CredentialChange.session_id.in_(bindparam("sessions", expanding=True)))
 
 
 class CredentialChangeRepository(Repository):
@@ -82,20 +92,15 @@ class CredentialChangeRepository(Repository):
 
     async def cancel_all(self, account_id: UUID) -> list[CredentialChange]:
         """Every open change of the account; those of them that waited."""
-        return await self._cancel_where(CredentialChange.account_id == account_id, OPEN)
+        return await self._cancelled(_CANCEL_ALL, {"account": account_id, "states": OPEN})
 
     async def cancel_of_sessions(self, sessions: Sequence[UUID], *, waiting: bool) -> list[CredentialChange]:
         """The open changes that these sessions started, those that wait as well if `waiting`; those that waited."""
-        return await self._cancel_where(CredentialChange.session_id.in_(sessions), OPEN if waiting else OPEN[:-1])
+        states = OPEN if waiting else OPEN[:-1]
+        return await self._cancelled(_CANCEL_OF_SESSIONS, {"sessions": sessions, "states": states})
 
-    async def _cancel_where(self, whose: ColumnElement[bool], states: Sequence[State]) -> list[CredentialChange]:
-        cancelled = await self._session.scalars(
-            update(CredentialChange)
-            .where(whose, CredentialChange.state.in_(states))
-            .values(state=State.CANCELLED, undo_hash=None)
-            .returning(CredentialChange)
-            .execution_options(populate_existing=True)
-        )
+    async def _cancelled(self, statement: Executable, values: Mapping[str, Any]) -> list[CredentialChange]:
+        cancelled = await self._session.scalars(statement, values)
         return [change for change in cancelled if change.effective_at is not None]
 
     async def cancel_dead(self, account_id: UUID, credential: Credential, *, flow_tries: int, at: datetime) -> None:

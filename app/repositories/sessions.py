@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, select, update
+from sqlalchemy import Executable, bindparam, case, select, update
 
 from app.core.callers import Caller
 from app.core.clock import now
 from app.core.errors import SessionEnded
 from app.models.accounts import Account
 from app.models.sessions import Ending, LoginTicket, Session
-from app.repositories.base import LIVES, Repository, after, of, through_session
+from app.repositories.base import LIVES, Repository, after, of, table, through_session
 
 _SHOWN = (
     Session.id,
@@ -25,6 +25,22 @@ _SHOWN = (
 _IS_LIVE = select(Session.id).join(Account, LIVES)
 
 
+_T, _TICKETS = table(Session), table(LoginTicket)
+_VOID_TICKETS = (
+    update(_TICKETS)
+    .where(_TICKETS.c.account_id == bindparam("account"), _TICKETS.c.used_at.is_(None))
+    .values(used_at=bindparam("at"))
+)
+_END = (
+    update(_T)
+    .where(_T.c.account_id == bindparam("account"), _T.c.ended_at.is_(None))
+    .values(ended_at=bindparam("at"), end_reason=bindparam("reason"), successor=None)
+    .returning(_T.c.id)
+)
+_END_ONE = _END.where(_T.c.id == bindparam("only"))
+_END_OTHERS = _END.where(_T.c.id != bindparam("keep"))
+
+
 class SessionRepository(Repository):
     def add(self, session: Session) -> None:
         self._session.add(session)
@@ -33,8 +49,7 @@ class SessionRepository(Repository):
         self._session.add(ticket)
 
     async def void_tickets(self, account_id: UUID, at: datetime) -> None:
-        statement = update(LoginTicket).where(LoginTicket.account_id == account_id, LoginTicket.used_at.is_(None))
-        await self._changed(statement.values(used_at=at))
+        await self._run(_VOID_TICKETS, {"account": account_id, "at": at})
 
     async def flush(self) -> None:
         """Write what was added now: an update may follow it."""
@@ -115,17 +130,13 @@ class SessionRepository(Repository):
         keep: UUID | None = None,
     ) -> list[UUID]:
         """End the account's live sessions (only one, or all but one); which those were."""
-        statement = update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None))
+        values = {"account": account_id, "at": at, "reason": reason}
+        statement: Executable = _END
         if only is not None:
-            statement = statement.where(Session.id == only)
-        if keep is not None:
-            statement = statement.where(Session.id != keep)
-        ended = await self._session.scalars(
-            statement.values(ended_at=at, end_reason=reason, successor=None)
-            .returning(Session.id)
-            .execution_options(synchronize_session=False)
-        )
-        return list(ended)
+            statement, values = _END_ONE, {**values, "only": only}
+        elif keep is not None:
+            statement, values = _END_OTHERS, {**values, "keep": keep}
+        return list((await self._run(statement, values)).scalars())
 
     async def ticket(self, ticket_hash: bytes) -> LoginTicket | None:
         return await self._session.get(LoginTicket, ticket_hash)

@@ -2,12 +2,34 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import bindparam, case, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import now
 from app.models.throttles import LoginThrottle
-from app.repositories.base import Repository
+from app.repositories.base import Repository, table
+
+_T = table(LoginThrottle)
+
+
+def _attempt(insert: "postgresql.Insert | sqlite.Insert") -> Any:
+    """One failure more, unless it is too early for another attempt."""
+    over = _T.c.expires_at <= bindparam("at")
+    return insert.on_conflict_do_update(
+        index_elements=[_T.c.key],
+        set_={"failures": case((over, 1), else_=_T.c.failures + 1), "expires_at": insert.excluded.expires_at},
+        where=_T.c.next_at <= bindparam("at"),
+    ).returning(_T.c.failures)
+
+
+_ROW = {"key": bindparam("key"), "failures": 1, "next_at": bindparam("at"), "expires_at": bindparam("ends")}
+_ATTEMPT = {
+    "postgresql": _attempt(postgresql.insert(_T).values(_ROW)),
+    "sqlite": _attempt(sqlite.insert(_T).values(_ROW)),
+}
+_FORGET = delete(_T).where(_T.c.key.in_(bindparam("keys", expanding=True)))
 
 
 class ThrottleRepository(Repository):
@@ -17,17 +39,9 @@ class ThrottleRepository(Repository):
         The row stays locked until the transaction ends, so that parallel attempts stand in line.
         """
         at = now()
-        over = LoginThrottle.expires_at <= at
-        insert = self._insert(LoginThrottle).values(key=key, failures=1, next_at=at, expires_at=at + memory)
-        statement = insert.on_conflict_do_update(
-            index_elements=[LoginThrottle.key],
-            set_={
-                "failures": case((over, 1), else_=LoginThrottle.failures + 1),
-                "expires_at": insert.excluded.expires_at,
-            },
-            where=LoginThrottle.next_at <= at,
-        ).returning(LoginThrottle.failures)
-        return await self._session.scalar(statement)
+        found = await self._run(_ATTEMPT[self._dialect], {"key": key, "at": at, "ends": at + memory})
+        failures: int | None = found.scalar()
+        return failures
 
     async def wait_until(self, key: bytes, moment: datetime) -> None:
         await self._changed(update(LoginThrottle).where(LoginThrottle.key == key).values(next_at=moment))
@@ -36,4 +50,4 @@ class ThrottleRepository(Repository):
         return await self._session.scalar(select(LoginThrottle.next_at).where(LoginThrottle.key == key))
 
     async def forget(self, keys: Sequence[bytes]) -> None:
-        await self._changed(delete(LoginThrottle).where(LoginThrottle.key.in_(sorted(keys))))
+        await self._run(_FORGET, {"keys": sorted(keys)})
