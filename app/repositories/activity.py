@@ -8,15 +8,12 @@ from sqlalchemy import select
 from app.core.callers import Caller
 from app.core.errors import SessionEnded
 from app.models.activity import Activity
-from app.repositories.base import Repository, after, of, through_session
+from app.repositories.base import Journal, after, of, through_session
 
 _COLUMNS = Activity.__table__.columns
 
 
-class ActivityRepository(Repository):
-    def add(self, activity: Activity) -> None:
-        self._session.add(activity)
-
+class ActivityRepository(Journal[Activity]):
     async def of(self, account_id: UUID, *, cursor: UUID | None, limit: int) -> list[Any]:
         """An account's, whoever asks; newest first."""
         statement = select(*_COLUMNS).where(Activity.account_id == account_id, after(Activity.id, cursor))

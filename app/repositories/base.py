@@ -1,10 +1,10 @@
 """What repositories share: a session that somebody else commits, and upserts in the dialect at hand."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, GenerativeSelect, Table, and_, any_, bindparam, select, true
+from sqlalchemy import ColumnElement, Executable, GenerativeSelect, Insert, Table, and_, any_, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +18,9 @@ from app.models.accounts import Account, Status
 from app.models.clients import ClientSecret, ServiceClient
 from app.models.sessions import Session
 
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 S = TypeVar("S", bound=GenerativeSelect)
+Row = TypeVar("Row", bound=DeclarativeBase)
 
 
 def table(model: type[DeclarativeBase]) -> Table:
@@ -36,12 +38,22 @@ class Repository:
     def _insert(self, model: type[DeclarativeBase]) -> "postgresql.Insert | sqlite.Insert":
         return postgresql.insert(model) if self._dialect == "postgresql" else sqlite.insert(model)
 
-    async def _run(self, statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+    async def _run(self, statement: Executable, values: Values) -> CursorResult[Any]:
         """Run a statement of tables, built once, on the transaction's connection.
 
         The session, which would look for entities in it, costs as much again; so does building it anew.
         """
         return await greenlet_spawn(_on_connection, self._session.sync_session, statement, values)
+
+    async def _write(self, row: DeclarativeBase, *more: DeclarativeBase) -> None:
+        """Insert rows of one table now, past the session, which they do not enter.
+
+        What the session has new goes before: they may refer to it.
+        """
+        if self._session.new:
+            await self._session.flush()
+        values = _values(row)
+        await self._run(_INSERTS[type(row)], [values, *map(_values, more)] if more else values)
 
     async def _changed(self, statement: Any) -> int:
         """Run an UPDATE or DELETE; how many rows it touched."""
@@ -50,8 +62,45 @@ class Repository:
         return result.rowcount
 
 
-def _on_connection(session: SyncSession, statement: Executable, values: Mapping[str, Any]) -> CursorResult[Any]:
+class _Inserts(dict[type[DeclarativeBase], Insert]):
+    """The INSERT of each model, made once."""
+
+    def __missing__(self, model: type[DeclarativeBase]) -> Insert:
+        made = self[model] = table(model).insert()
+        return made
+
+
+_INSERTS = _Inserts()
+
+
+def _values(row: DeclarativeBase) -> dict[str, Any]:
+    """What was given, NULL for what was not, so that it is one statement; defaults are the columns' own."""
+    given, columns = row.__dict__, table(type(row)).columns
+    return {column.key: given.get(column.key) for column in columns if column.key in given or column.default is None}
+
+
+def _on_connection(session: SyncSession, statement: Executable, values: Values) -> CursorResult[Any]:
     return session.connection().execute(statement, values)
+
+
+class Journal(Repository, Generic[Row]):
+    """Of rows that nothing else in their transaction reads: they are written at its end."""
+
+    def __init__(self, session: AsyncSession, dialect: str) -> None:
+        super().__init__(session, dialect)
+        self._added: list[Row] = []
+
+    @property
+    def touched(self) -> bool:
+        """Whether the transaction adds to it."""
+        return bool(self._added)
+
+    def add(self, row: Row) -> None:
+        self._added.append(row)
+
+    async def write(self) -> None:
+        if self._added:
+            await self._write(*self._added)
 
 
 # The caller's session, joined with its account, is one that may act. The one place of this rule.

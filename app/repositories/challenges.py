@@ -35,12 +35,9 @@ _CONSUME = (
 
 
 class ChallengeRepository(Repository):
-    def add(self, challenge: Challenge) -> None:
-        self._session.add(challenge)
-
-    async def flush(self) -> None:
-        """Write what was added now: rows that refer to it follow."""
-        await self._session.flush()
+    async def add(self, challenge: Challenge) -> None:
+        """Write it now: rows that refer to it follow."""
+        await self._write(challenge)
 
     async def get(self, challenge_id: UUID) -> Challenge | None:
         return await self._session.get(Challenge, challenge_id)

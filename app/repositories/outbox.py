@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from app.models.outbox import Delivery, OutboxMessage
 from app.models.verification import Channel
-from app.repositories.base import Repository
+from app.repositories.base import Journal
 
 _FINISHED = tuple(state for state in Delivery if state is not Delivery.QUEUED)
 
@@ -23,13 +23,7 @@ def _under_way(message_id: UUID, attempt: int) -> ColumnElement[bool]:
     )
 
 
-class OutboxRepository(Repository):
-    touched = False  # whether the transaction added messages: somebody may want to wake the worker
-
-    def add(self, message: OutboxMessage) -> None:
-        self._session.add(message)
-        self.touched = True
-
+class OutboxRepository(Journal[OutboxMessage]):
     async def claim(
         self, channels: Sequence[Channel], *, at: datetime, leased_until: datetime, limit: int
     ) -> list[OutboxMessage]:

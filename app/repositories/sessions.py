@@ -42,18 +42,15 @@ _END_OTHERS = _END.where(_T.c.id != bindparam("keep"))
 
 
 class SessionRepository(Repository):
-    def add(self, session: Session) -> None:
-        self._session.add(session)
+    async def add(self, session: Session) -> None:
+        """Write it now: an update may follow it."""
+        await self._write(session)
 
     def add_ticket(self, ticket: LoginTicket) -> None:
         self._session.add(ticket)
 
     async def void_tickets(self, account_id: UUID, at: datetime) -> None:
         await self._run(_VOID_TICKETS, {"account": account_id, "at": at})
-
-    async def flush(self) -> None:
-        """Write what was added now: an update may follow it."""
-        await self._session.flush()
 
     async def is_live(self, caller: Caller) -> bool:
         """For a call that loads nothing through its session."""

@@ -175,6 +175,8 @@ class UnitOfWork:
             async with self._sessions() as session, session.begin():
                 work = Work(session, self._dialect)
                 yield work
+                await work.activity.write()
+                await work.outbox.write()
         for tell in work.after:
             tell()
         if work.outbox.touched:

@@ -87,8 +87,7 @@ class Verification:
             expires_at=question.expires_at,
         )
         challenge.code_mac = self._write(uow, challenge, contact, question.letter, challenge.code_expires_at)
-        uow.challenges.add(challenge)
-        await uow.challenges.flush()
+        await uow.challenges.add(challenge)
         return challenge
 
     async def send_again(self, uow: Work, challenge: Challenge, letter: Letter, origin: Origin) -> Challenge:

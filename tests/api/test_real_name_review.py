@@ -102,7 +102,10 @@ async def test_the_queue_shows_in_clear_what_was_submitted_and_who_was_asked(api
         ({"status": "rejected"}, ["refused"]),
         ({"status": "cancelled"}, []),
         ({"status": "pending"}, ["pending", "abroad", "unknown"]),
+        ({"status": "pending", "in_review": False}, ["pending"]),
         ({"type": "individual"}, ["person"]),
+        ({"type": "individual", "status": "rejected"}, []),
+        ({"type": "individual", "status": "rejected", "in_review": False}, []),
         ({"type": "enterprise", "status": "pending", "in_review": True}, ["abroad", "unknown"]),
     ],
 )

@@ -138,19 +138,18 @@ async def _add_change(uow: UnitOfWork, account_id: UUID, credential: str, state:
         expires_at=now(),
     )
     async with uow() as work:
-        work.challenges.add(asked)
-        await work.challenges.flush()
+        await work.challenges.add(asked)
         work.changes.add(change)
 
 
 async def test_two_live_codes_in_one_slot_are_a_conflict_to_be_run_again(api: Api) -> None:
     uow = uow_of(api)
     async with uow() as work:
-        work.challenges.add(challenge(slot=bytes(32)))
+        await work.challenges.add(challenge(slot=bytes(32)))
 
     with pytest.raises(TransactionConflict):
         async with uow() as work:
-            work.challenges.add(challenge(slot=bytes(32)))
+            await work.challenges.add(challenge(slot=bytes(32)))
 
 
 async def test_a_violation_that_nobody_foresaw_is_not_dressed_up(api: Api) -> None:
