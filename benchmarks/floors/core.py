@@ -66,15 +66,15 @@ async def enter_code(body: dict[str, str], request: Request, connection: Transac
     """Use the code up; the session; the trail."""
     challenge = UUID(body["challenge_id"])
     used = {"id": challenge, "mac": mac(challenge, body["code"])}
-    account = (await connection.execute(statements.USE_CODE, used)).scalar_one_or_none()
-    if account is None:
+    entered = (await connection.execute(statements.USE_CODE, used)).one_or_none()
+    if entered is None or entered.status != "active":
         raise HTTPException(422)
     session, refresh = uuid7(), secrets.token_urlsafe(40)
-    begun = {"id": session, "account": account, "ip": request.headers.get("x-forwarded-for", "")}
+    begun = {"id": session, "account": entered.account_id, "ip": request.headers.get("x-forwarded-for", "")}
     await connection.execute(statements.OPEN_SESSION, {**begun, "hash": hashlib.sha256(refresh.encode()).digest()})
     await connection.execute(statements.RECORD, {**begun, "id": uuid7(), "session": session})
     at = int(time.time())
-    claims = {"sub": account.hex, "sid": session.hex, "iat": at, "exp": at + 600, "jti": uuid7().hex}
+    claims = {"sub": entered.account_id.hex, "sid": session.hex, "iat": at, "exp": at + 600, "jti": uuid7().hex}
     return {"access_token": jwt.encode(claims, _KEY, algorithm="ES256"), "refresh_token": refresh}
 
 

@@ -41,10 +41,8 @@ WRITE_CODE = text("""
 )
 USE_CODE = text("""
     UPDATE challenges SET closed_at = now(), tries = tries + 1, code_tries = code_tries + 1
-    FROM accounts
-    WHERE challenges.id = :id AND code_mac = :mac AND challenges.closed_at IS NULL AND code_expires_at > now()
-        AND accounts.id = challenges.account_id AND accounts.status = 'active'
-    RETURNING account_id
+    WHERE id = :id AND code_mac = :mac AND closed_at IS NULL AND code_expires_at > now()
+    RETURNING account_id, (SELECT status FROM accounts WHERE accounts.id = challenges.account_id) AS status
 """).bindparams(bindparam("id", type_=Uuid()), bindparam("mac", type_=LargeBinary()))
 OPEN_SESSION = text("""
     INSERT INTO sessions (id, account_id, method, delivery, ip, auth_time, last_used_at, expires_at, final_at,
