@@ -1,4 +1,4 @@
-"""`python -m drill`: the drill itself. `--short` takes two minutes."""
+"""`python -m drill`: the drill itself. `--short` is what CI runs."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ _FORMS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m drill", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="shorter steps, two minutes in all")
+    parser.add_argument("--short", action="store_true", help="the form that CI runs")
     parser.add_argument("--out", type=Path, default=Path("var/drill"), help="folder of logs, ledger and report")
     parser.add_argument("--only", action="append", help="only these faults; may stand several times")
     chosen = parser.parse_args()
