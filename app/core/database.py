@@ -27,7 +27,7 @@ METADATA = MetaData(
 
 # Serialization failure, deadlock, lock not available; a plan that a migration made stale.
 AGAIN = frozenset({"40001", "40P01", "55P03", "0A000"})
-_READ_AGAIN = 4  # times
+READ_AGAIN = 4  # times
 _READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction
 
 Engine = AsyncEngine  # what the wiring holds, which need not know SQLAlchemy
@@ -141,7 +141,7 @@ def _read_again(cursor: Any, statement: str, parameters: Any, context: Any) -> b
     """A single read that the database asks for again is a transaction of its own: here, it is just sent again."""
     if not context.execution_options.get("guance_reading"):
         return None
-    for _ in range(_READ_AGAIN):
+    for _ in range(READ_AGAIN):
         try:
             cursor.execute(statement, parameters)
         except context.dialect.dbapi.Error as error:

@@ -78,7 +78,12 @@ class Account(Keyed, ProfileColumns, Base):
 
     @property
     def has_password(self) -> bool:
-        return self.password_hash is not None and not self.password_revoked
+        return logs_in(self.password_hash, revoked=self.password_revoked)
+
+
+def logs_in(password_hash: str | None, *, revoked: bool) -> bool:
+    """Whether there is a password to log in with."""
+    return password_hash is not None and not revoked
 
 
 class AccountReference(Base):

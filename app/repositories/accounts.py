@@ -12,10 +12,11 @@ from sqlalchemy.orm import aliased
 from app.core.callers import Caller
 from app.core.contacts import Identifier, Kind, email_key
 from app.core.errors import EmailTaken, PhoneTaken, SessionEnded
-from app.models.accounts import Account, Status
+from app.models.accounts import Account, Status, logs_in
 from app.models.credentials import Credential
 from app.models.sessions import Session
 from app.repositories.base import LIVES, Repository, held, of, table
+from app.repositories.direct import Fixed
 
 _BY_KIND = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
 _PROFILE = (
@@ -32,7 +33,22 @@ _PROFILE = (
     Account.profile_version,
     Account.updated_at,
 )
-_READ_PROFILE = select(*_PROFILE).join(Session, LIVES)
+_HOLDER = (
+    Account.id,
+    Account.username,
+    Account.username_key,
+    Account.email,
+    Account.phone,
+    Account.company_name,
+    Account.locale,
+    Account.status,
+    Account.password_hash,
+    Account.password_revoked,
+    Account.credentials_version,
+)
+_READ_PROFILE = Fixed(select(*_PROFILE).join(Session, LIVES))
+_HOLDER_THROUGH_SESSION = Fixed(select(*_HOLDER).join(Session, LIVES))
+_HOLD_HOLDER = Fixed(held(select(*_HOLDER).where(Account.id == bindparam("account"))))
 _THROUGH_SESSION = select(Account).join(Session, LIVES)
 _HOLD = held(select(Account).where(Account.id == bindparam("account"))).execution_options(populate_existing=True)
 _SEEN = aliased(Session)
@@ -40,11 +56,13 @@ _KNOWN = exists().where(
     _SEEN.account_id == Account.id, _SEEN.ip == bindparam("ip"), _SEEN.auth_time > bindparam("since")
 )
 _FIND = {
-    kind: select(Account, _KNOWN).where(column == bindparam("key"), Account.status != Status.CLOSED)
+    kind: Fixed(
+        select(*_HOLDER, _KNOWN.label("known")).where(column == bindparam("key"), Account.status != Status.CLOSED)
+    )
     for kind, column in _BY_KIND.items()
 }
 _T = table(Account)
-_HAS_HASH = (
+_HAS_HASH = Fixed(
     select(_T.c.id)
     .where(
         _T.c.id == bindparam("account"),
@@ -54,7 +72,7 @@ _HAS_HASH = (
     )
     .with_for_update(of=_T, key_share=True)
 )
-_SET_PASSWORD = (
+_SET_PASSWORD = Fixed(
     update(_T)
     .where(_T.c.id == bindparam("account"), _T.c.credentials_version == bindparam("version"))
     .values(
@@ -67,10 +85,31 @@ _SET_PASSWORD = (
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """What logging in and changing the password go by: columns, since an entity costs as much as its statement."""
+
+    id: UUID
+    username: str
+    username_key: str
+    email: str
+    phone: str | None
+    company_name: str
+    locale: str
+    status: str
+    password_hash: str | None
+    password_revoked: bool
+    credentials_version: int
+
+    @property
+    def has_password(self) -> bool:
+        return logs_in(self.password_hash, revoked=self.password_revoked)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Who an identifier names (maybe nobody), and whether the account has logged in from the address before."""
 
-    account: Account | None
+    account: Holder | None
     known_address: bool
 
 
@@ -101,9 +140,21 @@ class AccountRepository(Repository):
         """
         return await self._session.scalar(_HOLD, {"account": account_id})
 
+    async def hold_holder(self, account_id: UUID) -> Holder | None:
+        """The same, without the entity."""
+        found = await self._run(_HOLD_HOLDER, {"account": account_id})
+        return Holder(*found.one()) if found else None
+
+    async def holder(self, caller: Caller) -> Holder:
+        """The caller, if the session lives; raises SessionEnded."""
+        found = await self._run(_HOLDER_THROUGH_SESSION, of(caller))
+        if not found:
+            raise SessionEnded
+        return Holder(*found.one())
+
     async def profile(self, caller: Caller) -> Any:
         """The profile, if the session lives; raises SessionEnded. The hottest read: columns, no entity."""
-        row = (await self._session.execute(_READ_PROFILE, of(caller))).one_or_none()
+        row = (await self._run(_READ_PROFILE, of(caller))).one_or_none()
         if row is None:
             raise SessionEnded
         return row
@@ -121,8 +172,8 @@ class AccountRepository(Repository):
         A closed account has no holder: its name is one that nobody has.
         """
         values = {"key": identifier.key, "ip": ip, "since": since}
-        row = (await self._session.execute(_FIND[identifier.kind], values)).one_or_none()
-        return Found(row[0], row[1]) if row else Found(None, known_address=False)
+        row = (await self._run(_FIND[identifier.kind], values)).one_or_none()
+        return Found(Holder(*row[:-1]), row.known) if row else Found(None, known_address=False)
 
     async def owner_of(self, address: str) -> Account | None:
         return await self._session.scalar(select(Account).where(Account.email_key == email_key(address)))

@@ -1,59 +1,67 @@
-"""What repositories share: a session that somebody else commits, and upserts in the dialect at hand."""
+"""What repositories share: where statements go, the rows they write, and upserts in the dialect at hand."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, GenerativeSelect, Insert, Table, and_, any_, bindparam, select, true
+from sqlalchemy import Column, ColumnElement, GenerativeSelect, Table, and_, any_, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.orm import Session as SyncSession
-from sqlalchemy.util import greenlet_spawn
 
 from app.core.callers import Caller, Service
 from app.core.clock import now
 from app.models.accounts import Account, Status
 from app.models.clients import ClientSecret, ServiceClient
 from app.models.sessions import Session
+from app.repositories.direct import Fixed, Rows, Values
 
-Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 S = TypeVar("S", bound=GenerativeSelect)
 Row = TypeVar("Row", bound=DeclarativeBase)
 
 
 def table(model: type[DeclarativeBase]) -> Table:
-    """What statements name that are run past the ORM."""
+    """What statements name that go by columns."""
     return cast("Table", model.__table__)
+
+
+class Source(Protocol):
+    """Where statements go: a transaction, or a connection for one read."""
+
+    @property
+    def session(self) -> AsyncSession: ...
+    async def run(self, statement: Fixed, values: Values) -> Rows: ...
+    async def flush(self) -> None: ...
 
 
 class Repository:
     """SQL and nothing but SQL. Never commits."""
 
-    def __init__(self, session: AsyncSession, dialect: str) -> None:
-        self._session = session
+    def __init__(self, source: Source, dialect: str) -> None:
+        self._source = source
         self._dialect = dialect
+
+    @property
+    def _session(self) -> AsyncSession:
+        """The ORM's, for entities and for statements that are put together anew each time."""
+        return self._source.session
 
     def _insert(self, model: type[DeclarativeBase]) -> "postgresql.Insert | sqlite.Insert":
         return postgresql.insert(model) if self._dialect == "postgresql" else sqlite.insert(model)
 
-    async def _run(self, statement: Executable, values: Values) -> CursorResult[Any]:
-        """Run a statement of tables, built once, on the transaction's connection.
+    async def _run(self, statement: Fixed, values: Values) -> Rows:
+        return await self._source.run(statement, values)
 
-        The session, which would look for entities in it, costs as much again; so does building it anew.
-        """
-        return await greenlet_spawn(_on_connection, self._session.sync_session, statement, values)
-
-    async def _write(self, row: DeclarativeBase, *more: DeclarativeBase) -> None:
-        """Insert rows of one table now, past the session, which they do not enter.
+    async def _write(self, *rows: DeclarativeBase) -> None:
+        """Insert the rows now, past the session, which they do not enter.
 
         What the session has new goes before: they may refer to it.
         """
-        if self._session.new:
-            await self._session.flush()
-        values = _values(row)
-        await self._run(_INSERTS[type(row)], [values, *map(_values, more)] if more else values)
+        await self._source.flush()
+        for row in rows:
+            insert = _INSERTS[type(row)]
+            await self._run(insert.statement, insert.values(row))
 
     async def _changed(self, statement: Any) -> int:
         """Run an UPDATE or DELETE; how many rows it touched."""
@@ -62,32 +70,43 @@ class Repository:
         return result.rowcount
 
 
-class _Inserts(dict[type[DeclarativeBase], Insert]):
-    """The INSERT of each model, made once."""
+class _Insert:
+    """The INSERT of a model's rows."""
 
-    def __missing__(self, model: type[DeclarativeBase]) -> Insert:
-        made = self[model] = table(model).insert()
+    def __init__(self, model: type[DeclarativeBase]) -> None:
+        columns = [column for column in table(model).columns if column.identity is None]
+        self._defaults = {column.key: _default(column) for column in columns}
+        self.statement = Fixed(table(model).insert(), members=list(self._defaults))
+
+    def values(self, row: DeclarativeBase) -> dict[str, Any]:
+        """What was given; the column's default, or NULL, for what was not."""
+        given = row.__dict__
+        return {name: given[name] if name in given else default() for name, default in self._defaults.items()}
+
+
+def _default(column: Column[Any]) -> Callable[[], Any]:
+    default: Any = column.default
+    if default is None:
+        return lambda: None
+    return (lambda: default.arg(None)) if default.is_callable else (lambda: default.arg)
+
+
+class _Inserts(dict[type[DeclarativeBase], _Insert]):
+    """That of each model, made once."""
+
+    def __missing__(self, model: type[DeclarativeBase]) -> _Insert:
+        made = self[model] = _Insert(model)
         return made
 
 
 _INSERTS = _Inserts()
 
 
-def _values(row: DeclarativeBase) -> dict[str, Any]:
-    """What was given, NULL for what was not, so that it is one statement; defaults are the columns' own."""
-    given, columns = row.__dict__, table(type(row)).columns
-    return {column.key: given.get(column.key) for column in columns if column.key in given or column.default is None}
-
-
-def _on_connection(session: SyncSession, statement: Executable, values: Values) -> CursorResult[Any]:
-    return session.connection().execute(statement, values)
-
-
 class Journal(Repository, Generic[Row]):
     """Of rows that nothing else in their transaction reads: they are written at its end."""
 
-    def __init__(self, session: AsyncSession, dialect: str) -> None:
-        super().__init__(session, dialect)
+    def __init__(self, source: Source, dialect: str) -> None:
+        super().__init__(source, dialect)
         self._added: list[Row] = []
 
     @property

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.core.clock import now
 from app.core.database import UtcDateTime
 from app.models.verification import Budget
-from app.repositories.base import Repository, table
+from app.repositories.base import Repository, among, table
+from app.repositories.direct import Fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +50,24 @@ def _counted(insert: "postgresql.Insert | sqlite.Insert") -> Any:
 
 
 # However many there are it is one statement, prepared once; rows are taken in the order of the arrays.
-_COUNT = _counted(
-    postgresql.insert(_TABLE).from_select(
-        ["key", "used", "expires_at"],
-        select(
-            func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
-            literal_column("1"),
-            func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
-        ),
+_COUNT = Fixed(
+    _counted(
+        postgresql.insert(_TABLE).from_select(
+            ["key", "used", "expires_at"],
+            select(
+                func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
+                literal_column("1"),
+                func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
+            ),
+        )
     )
 )
 
-_GIVE_BACK = (
-    update(_TABLE)
-    .where(_TABLE.c.key.in_(bindparam("keys", expanding=True)), _TABLE.c.used > 0)
-    .values(used=_TABLE.c.used - 1)
+_GIVE_BACK = Fixed(
+    {
+        dialect: update(_TABLE).where(one_of, _TABLE.c.used > 0).values(used=_TABLE.c.used - 1)
+        for dialect, one_of in among(_TABLE.c.key, "keys").items()
+    }
 )
 
 
@@ -73,11 +77,11 @@ class BudgetRepository(Repository):
         at = now()
         by_key = {charge.key: charge for charge in sorted(charges, key=lambda charge: charge.key)}
         ends = [at + charge.window for charge in by_key.values()]
-        statement, values = _COUNT, {"keys": list(by_key), "ends": ends, "at": at}
         if self._dialect == "sqlite":  # which has no arrays
             rows = [{"key": key, "used": 1, "expires_at": end} for key, end in zip(by_key, ends, strict=True)]
-            statement, values = _counted(sqlite.insert(_TABLE).values(rows)), {"at": at}
-        counted = (await self._session.execute(statement, values)).all()
+            counted = (await self._session.execute(_counted(sqlite.insert(_TABLE).values(rows)), {"at": at})).all()
+        else:
+            counted = await self._run(_COUNT, {"keys": list(by_key), "ends": ends, "at": at})
         return [Overdrawn(by_key[key], until) for key, used, until in counted if used > by_key[key].limit]
 
     async def give_back(self, keys: Iterable[bytes]) -> None:

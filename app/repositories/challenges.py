@@ -7,27 +7,28 @@ from sqlalchemy import bindparam, update
 
 from app.models.verification import Challenge, Purpose
 from app.repositories.base import Repository, table
+from app.repositories.direct import Fixed
 
 _T = table(Challenge)
 _CLOSE = update(_T).where(_T.c.closed_at.is_(None)).values(closed_at=bindparam("at"))
-_CLOSE_SLOT = _CLOSE.where(_T.c.slot == bindparam("of_slot"))
-_CLOSE_ALL = _CLOSE.where(_T.c.account_id == bindparam("account"))
-_CLOSE_SOME = _CLOSE_ALL.where(_T.c.purpose == bindparam("of_purpose"), _T.c.lane == bindparam("of_lane"))
-_COUNT_TRY = (
-    update(Challenge)
+_CLOSE_OF_ACCOUNT = _CLOSE.where(_T.c.account_id == bindparam("account"))
+_CLOSE_SLOT = Fixed(_CLOSE.where(_T.c.slot == bindparam("of_slot")))
+_CLOSE_ALL = Fixed(_CLOSE_OF_ACCOUNT)
+_CLOSE_SOME = Fixed(_CLOSE_OF_ACCOUNT.where(_T.c.purpose == bindparam("of_purpose"), _T.c.lane == bindparam("of_lane")))
+_COUNT_TRY = Fixed(
+    update(_T)
     .where(
-        Challenge.id == bindparam("challenge"),
-        Challenge.purpose == bindparam("of_purpose"),
-        Challenge.closed_at.is_(None),
-        Challenge.code_expires_at > bindparam("at"),
-        Challenge.code_tries < bindparam("most_of_code"),
-        Challenge.tries < bindparam("most_of_flow"),
+        _T.c.id == bindparam("challenge"),
+        _T.c.purpose == bindparam("of_purpose"),
+        _T.c.closed_at.is_(None),
+        _T.c.code_expires_at > bindparam("at"),
+        _T.c.code_tries < bindparam("most_of_code"),
+        _T.c.tries < bindparam("most_of_flow"),
     )
-    .values(code_tries=Challenge.code_tries + 1, tries=Challenge.tries + 1)
-    .returning(Challenge)
-    .execution_options(populate_existing=True)
+    .values(code_tries=_T.c.code_tries + 1, tries=_T.c.tries + 1)
+    .returning(*_T.c)
 )
-_CONSUME = (
+_CONSUME = Fixed(
     update(_T)
     .where(_T.c.id == bindparam("challenge"), _T.c.closed_at.is_(None), _T.c.code_mac == bindparam("mac"))
     .values(closed_at=bindparam("at"), tries=_T.c.tries - 1)
@@ -63,11 +64,10 @@ class ChallengeRepository(Repository):
     async def count_try(
         self, challenge_id: UUID, *, purpose: Purpose, at: datetime, code_tries: int, flow_tries: int
     ) -> Challenge | None:
-        """Count one try on a live code that has tries left, and give the challenge; None when there is no such."""
+        """Count one try on a live code with tries left; the challenge, in no session, or None when there is no such."""
         values = {"challenge": challenge_id, "of_purpose": purpose, "at": at}
-        return await self._session.scalar(
-            _COUNT_TRY, {**values, "most_of_code": code_tries, "most_of_flow": flow_tries}
-        )
+        found = await self._run(_COUNT_TRY, {**values, "most_of_code": code_tries, "most_of_flow": flow_tries})
+        return Challenge(**found.one()._asdict()) if found else None
 
     async def consume(self, challenge: Challenge, at: datetime) -> bool:
         """Use the code up, if it is still the one that was checked and nobody did before."""

@@ -1,30 +1,15 @@
 """A single read on a connection of its own: what a session executes it with, and nothing of what entities need."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Executable
-from sqlalchemy.exc import MultipleResultsFound
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import await_, greenlet_spawn
 
-
-class Rows(list[Any]):
-    """All rows of a read."""
-
-    def all(self) -> "Rows":
-        return self
-
-    def one_or_none(self) -> Any:
-        if len(self) > 1:
-            raise MultipleResultsFound
-        return self[0] if self else None
-
-    def one(self) -> Any:
-        (row,) = self
-        return row
+from app.core.database import reading
+from app.repositories.direct import Fixed, Rows, Values, run
 
 
 class OneShot:
@@ -35,33 +20,56 @@ class OneShot:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.sync_engine
+        self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
         self._turns, self._patience = asyncio.Semaphore(pool.size()), pool.timeout()
 
-    async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
+    @property
+    def session(self) -> AsyncSession:
+        return cast("AsyncSession", self)
+
+    async def run(self, statement: Fixed, values: Values) -> Rows:
         """Raises TimeoutError when no connection is to be had in the pool's time.
 
         Who comes first is served first. The pool lets whoever comes just then go before those it has woken, who then
         stand at the end of its line again: under load a few would wait many times as long as the others.
         """
-        if self._turns.locked():
-            async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
-        else:
-            await self._turns.acquire()
+        await self._take_turn()
+        try:
+            rows: Rows = await greenlet_spawn(self._run, statement, values)
+        finally:
+            self._turns.release()
+        return rows
+
+    async def execute(self, statement: Executable, values: Values | None = None) -> Rows:
+        """The same for a statement that was put together just now."""
+        await self._take_turn()
         try:
             rows: Rows = await greenlet_spawn(self._fetch, statement, values)
         finally:
             self._turns.release()
         return rows
 
-    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+    async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row; None without one."""
-        rows = await self.execute(statement, values)
-        return rows[0][0] if rows else None
+        return (await self.execute(statement, values)).scalar()
 
-    def _fetch(self, statement: Executable, values: Mapping[str, Any] | None) -> Rows:
-        with self._engine.connect() as connection:
-            return Rows(connection.execute(statement, values))
+    async def flush(self) -> None:
+        """There is nothing new in a read."""
+
+    async def _take_turn(self) -> None:
+        if self._turns.locked():
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        else:
+            await self._turns.acquire()
+
+    def _run(self, statement: Fixed, values: Values) -> Rows:
+        engine = self._engine if self._engine.dialect.name == "postgresql" else self._reading
+        with engine.connect() as connection:
+            return await_(run(connection, statement, values, alone=True))
+
+    def _fetch(self, statement: Executable, values: Values | None) -> Rows:
+        with self._reading.connect() as connection:
+            return Rows(connection.execute(statement, values).all())

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, bindparam, case, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from app.core.callers import Caller
 from app.core.clock import now
@@ -12,6 +12,7 @@ from app.core.errors import SessionEnded
 from app.models.accounts import Account
 from app.models.sessions import Ending, LoginTicket, Session
 from app.repositories.base import LIVES, Repository, after, of, table, through_session
+from app.repositories.direct import Fixed
 
 _SHOWN = (
     Session.id,
@@ -22,23 +23,24 @@ _SHOWN = (
     Session.last_used_at,
     Session.expires_at,
 )
-_IS_LIVE = select(Session.id).join(Account, LIVES)
+_IS_LIVE = Fixed(select(Session.id).join(Account, LIVES))
 
 
 _T, _TICKETS = table(Session), table(LoginTicket)
-_VOID_TICKETS = (
+_VOID_TICKETS = Fixed(
     update(_TICKETS)
     .where(_TICKETS.c.account_id == bindparam("account"), _TICKETS.c.used_at.is_(None))
     .values(used_at=bindparam("at"))
 )
-_END = (
+_END_ALL = (
     update(_T)
     .where(_T.c.account_id == bindparam("account"), _T.c.ended_at.is_(None))
     .values(ended_at=bindparam("at"), end_reason=bindparam("reason"), successor=None)
     .returning(_T.c.id)
 )
-_END_ONE = _END.where(_T.c.id == bindparam("only"))
-_END_OTHERS = _END.where(_T.c.id != bindparam("keep"))
+_END = Fixed(_END_ALL)
+_END_ONE = Fixed(_END_ALL.where(_T.c.id == bindparam("only")))
+_END_OTHERS = Fixed(_END_ALL.where(_T.c.id != bindparam("keep")))
 
 
 class SessionRepository(Repository):
@@ -54,7 +56,7 @@ class SessionRepository(Repository):
 
     async def is_live(self, caller: Caller) -> bool:
         """For a call that loads nothing through its session."""
-        return await self._session.scalar(_IS_LIVE, of(caller)) is not None
+        return bool(await self._run(_IS_LIVE, of(caller)))
 
     async def page(self, caller: Caller, *, cursor: UUID | None, limit: int) -> list[Any]:
         """The live sessions of the caller's account, newest first; raises SessionEnded."""
@@ -128,12 +130,12 @@ class SessionRepository(Repository):
     ) -> list[UUID]:
         """End the account's live sessions (only one, or all but one); which those were."""
         values = {"account": account_id, "at": at, "reason": reason}
-        statement: Executable = _END
+        statement = _END
         if only is not None:
             statement, values = _END_ONE, {**values, "only": only}
         elif keep is not None:
             statement, values = _END_OTHERS, {**values, "keep": keep}
-        return list((await self._run(statement, values)).scalars())
+        return (await self._run(statement, values)).scalars()
 
     async def ticket(self, ticket_hash: bytes) -> LoginTicket | None:
         return await self._session.get(LoginTicket, ticket_hash)

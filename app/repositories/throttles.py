@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import now
 from app.models.throttles import LoginThrottle
-from app.repositories.base import Repository, table
+from app.repositories.base import Repository, among, table
+from app.repositories.direct import Fixed
 
 _T = table(LoginThrottle)
 
@@ -25,11 +26,13 @@ def _attempt(insert: "postgresql.Insert | sqlite.Insert") -> Any:
 
 
 _ROW = {"key": bindparam("key"), "failures": 1, "next_at": bindparam("at"), "expires_at": bindparam("ends")}
-_ATTEMPT = {
-    "postgresql": _attempt(postgresql.insert(_T).values(_ROW)),
-    "sqlite": _attempt(sqlite.insert(_T).values(_ROW)),
-}
-_FORGET = delete(_T).where(_T.c.key.in_(bindparam("keys", expanding=True)))
+_ATTEMPT = Fixed(
+    {
+        "postgresql": _attempt(postgresql.insert(_T).values(_ROW)),
+        "sqlite": _attempt(sqlite.insert(_T).values(_ROW)),
+    }
+)
+_FORGET = Fixed({dialect: delete(_T).where(one_of) for dialect, one_of in among(_T.c.key, "keys").items()})
 
 
 class ThrottleRepository(Repository):
@@ -39,7 +42,7 @@ class ThrottleRepository(Repository):
         The row stays locked until the transaction ends, so that parallel attempts stand in line.
         """
         at = now()
-        found = await self._run(_ATTEMPT[self._dialect], {"key": key, "at": at, "ends": at + memory})
+        found = await self._run(_ATTEMPT, {"key": key, "at": at, "ends": at + memory})
         failures: int | None = found.scalar()
         return failures
 

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar
 
 import stamina
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import tracing
 from app.core.database import AGAIN, reading
@@ -28,7 +28,7 @@ from app.core.errors import (
 from app.core.telemetry import DATABASE_AWAY, POOL_TIMEOUTS
 from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
-from app.repositories.base import Repository
+from app.repositories.base import Repository, Source
 from app.repositories.budgets import BudgetRepository
 from app.repositories.challenges import ChallengeRepository
 from app.repositories.cleanup import CleanupRepository
@@ -50,6 +50,7 @@ from app.repositories.sessions import SessionRepository
 from app.repositories.settlements import SettlementRepository
 from app.repositories.signing_keys import SigningKeyRepository
 from app.repositories.throttles import ThrottleRepository
+from app.repositories.transaction import Transaction
 from app.repositories.webhooks import WebhookRepository
 from app.repositories.workspaces import WorkspaceRepository
 
@@ -120,12 +121,12 @@ class _Each(Generic[Kind]):
         self._name = name
 
     def __get__(self, work: "Work", _: type[object]) -> Kind:
-        made = work.__dict__[self._name] = self._kind(work.session, work.dialect)
+        made = work.__dict__[self._name] = self._kind(work.source, work.dialect)
         return made
 
 
 class Work:
-    """The repositories on one transaction."""
+    """The repositories on one transaction, or for one read."""
 
     accounts = _Each(AccountRepository)
     activity = _Each(ActivityRepository)
@@ -152,8 +153,8 @@ class Work:
     webhooks = _Each(WebhookRepository)
     workspaces = _Each(WorkspaceRepository)
 
-    def __init__(self, session: AsyncSession, dialect: str) -> None:
-        self.session, self.dialect = session, dialect
+    def __init__(self, source: Source, dialect: str) -> None:
+        self.source, self.dialect = source, dialect
         self.after: list[Callable[[], None]] = []  # called once it is committed, such as to count what it did
 
 
@@ -161,9 +162,8 @@ class UnitOfWork:
     """Opens transactions. Raises the domain's error for a violated constraint, DatabaseUnavailable when it is away."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
-        self._reads = async_sessionmaker(reading(engine), expire_on_commit=False, autoflush=False)
-        self._one_shot = OneShot(reading(engine))
+        self._engine, self._reading = engine, reading(engine)
+        self._one_shot = OneShot(engine)
         self._dialect = engine.dialect.name
         self.on_messages: Callable[[], None] = lambda: None
         self.on_events: list[Callable[[], None]] = []
@@ -172,8 +172,8 @@ class UnitOfWork:
     async def __call__(self) -> AsyncIterator[Work]:
         """One transaction."""
         with _translated(), tracing.part("transaction"):
-            async with self._sessions() as session, session.begin():
-                work = Work(session, self._dialect)
+            async with Transaction(self._engine) as transaction:
+                work = Work(transaction, self._dialect)
                 yield work
                 await work.activity.write()
                 await work.outbox.write()
@@ -189,14 +189,14 @@ class UnitOfWork:
     async def reading(self) -> AsyncIterator[Work]:
         """For one SELECT: no BEGIN, no COMMIT."""
         with _translated():
-            async with self._reads() as session:
-                yield Work(session, self._dialect)
+            async with Transaction(self._reading) as transaction:
+                yield Work(transaction, self._dialect)
 
     @contextmanager
     def rows(self) -> Iterator[Work]:
         """The same for a hot SELECT of columns: without the session that only entities need, and a third as dear."""
         with _translated():
-            yield Work(cast("AsyncSession", self._one_shot), self._dialect)  # which executes like one
+            yield Work(self._one_shot, self._dialect)
 
 
 @contextmanager

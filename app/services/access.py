@@ -13,6 +13,7 @@ from app.core.tokens import RefreshTokens, Tokens
 from app.models.accounts import Account
 from app.models.activity import Action
 from app.models.sessions import Delivery, Ending, Method, Session
+from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import Work
 from app.services.activity import record
 from app.services.change_notices import ChangeNotices
@@ -52,7 +53,7 @@ class Access:
     async def open(
         self,
         uow: Work,
-        account: Account,
+        account: Account | Holder,
         *,
         method: Method,
         delivery: Delivery,

@@ -12,9 +12,9 @@ from app.core.callers import Origin
 from app.core.clock import now
 from app.core.contacts import Identifier, Kind, read_identifier
 from app.core.limits import Limits
-from app.models.accounts import Account, Locale
+from app.models.accounts import Locale
 from app.models.verification import Challenge, Channel, Purpose
-from app.repositories.accounts import Found
+from app.repositories.accounts import Found, Holder
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.notices import Contact
 from app.services.throttling import lane_of
@@ -80,7 +80,7 @@ class OpenCodes:
 _NOBODY = UUID(int=0)
 
 
-def _contact(typed: Identifier, account: Account | None) -> Contact:
+def _contact(typed: Identifier, account: Holder | None) -> Contact:
     """The phone when a phone was typed, else the email; a stand-in when nobody has the identifier."""
     if typed.kind is Kind.PHONE:
         return Contact(Channel.SMS, typed.key)

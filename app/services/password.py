@@ -25,6 +25,7 @@ from app.models.credentials import Credential
 from app.models.events import EventType
 from app.models.sessions import Ending
 from app.models.verification import Challenge, Lane, Purpose
+from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.access import Access
 from app.services.activity import record
@@ -153,10 +154,10 @@ class PasswordService:
         await self._set(account, hashed, Action.PASSWORD_RESET, origin=origin, keep=None, proof=challenge)
 
     @retried
-    async def _count_try(self, caller: Caller) -> Account:
+    async def _count_try(self, caller: Caller) -> Holder:
         """Count a guess of the current password before it is compared; the caller's account."""
         async with self.uow() as uow:
-            account = await uow.accounts.through_session(caller)
+            account = await uow.accounts.holder(caller)
             if not account.has_password:
                 raise NoPassword
             overdrawn = await uow.budgets.take([self.budgets.password_tries(account.id.hex)])
@@ -165,7 +166,7 @@ class PasswordService:
         return account
 
     @retried
-    async def _give_back(self, account: Account) -> None:
+    async def _give_back(self, account: Holder) -> None:
         """The guess was none: it was right."""
         async with self.uow() as uow:
             await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
@@ -179,7 +180,7 @@ class PasswordService:
     @retried
     async def _set(
         self,
-        account: Account,
+        account: Account | Holder,
         hashed: str,
         action: Action,
         *,
@@ -200,12 +201,12 @@ class PasswordService:
             publish(uow, EventType.PASSWORD_CHANGED, account.id)
             self._tell(uow, account)
 
-    def _tell(self, uow: Work, account: Account) -> None:
+    def _tell(self, uow: Work, account: Account | Holder) -> None:
         contact = Contact.of(account.email)
         self.notices.write(uow, contact, "password_changed", account.locale, {"username": account.username})
 
 
-def _refuse_guessable(account: Account, new: str) -> None:
+def _refuse_guessable(account: Account | Holder, new: str) -> None:
     _refuse_weak(new, words=(account.username, account.email, account.company_name))
 
 

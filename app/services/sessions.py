@@ -25,6 +25,7 @@ from app.models.accounts import Account, Status
 from app.models.activity import Action, Actor
 from app.models.sessions import Delivery, Ending, Method, Session
 from app.models.verification import Challenge, Purpose
+from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.access import Access, Grant
 from app.services.activity import record
@@ -51,7 +52,7 @@ class SessionView:
 class _Attempt:
     """A counted password attempt: what to compare with, and what to write afterwards."""
 
-    account: Account | None
+    account: Holder | None
     password_hash: str | None
 
 
@@ -206,7 +207,7 @@ class SessionService:
 
     @retried
     async def _admit(
-        self, account: Account, old_hash: str | None, better: str | None, delivery: Delivery, origin: Origin
+        self, account: Holder, old_hash: str | None, better: str | None, delivery: Delivery, origin: Origin
     ) -> Grant:
         _refuse_inactive(account)
         async with self.uow() as uow:
@@ -221,7 +222,7 @@ class SessionService:
     @retried
     async def _admit_by_code(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant:
         async with self.uow() as uow:
-            account = await uow.accounts.hold(challenge.account_id) if challenge.account_id else None
+            account = await uow.accounts.hold_holder(challenge.account_id) if challenge.account_id else None
             await self.verification.consume(uow, challenge)
             if account is None:
                 raise InvalidCredentials
@@ -286,7 +287,7 @@ def _may_refresh(session: Session, account: Account) -> bool:
     return session.ended_at is None and session.expires_at > now() and account.status == Status.ACTIVE
 
 
-def _refuse_inactive(account: Account) -> None:
+def _refuse_inactive(account: Account | Holder) -> None:
     """Told only to who proved to be the holder."""
     if account.status == Status.SUSPENDED:
         raise AccountSuspended

@@ -15,7 +15,7 @@ from app.core.errors import LoginSlowed, seconds_until
 from app.core.limits import Limits
 from app.models.accounts import Account
 from app.models.verification import Lane
-from app.repositories.accounts import Found
+from app.repositories.accounts import Found, Holder
 from app.repositories.unit_of_work import Work
 
 _MEMORY = timedelta(days=1)  # without a failure for so long, what was typed is forgotten
@@ -47,7 +47,7 @@ class Throttling:
         """Whether an account with so many consecutive failures still takes a password."""
         return failures <= self._limits.login_max_failures
 
-    async def forgive(self, uow: Work, account: Account) -> None:
+    async def forgive(self, uow: Work, account: Account | Holder) -> None:
         """The holder is in: all that was counted against the account is forgotten."""
         identifiers = _identifiers_of(account)
         keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
@@ -69,7 +69,7 @@ class Throttling:
             policy="login-failures",
         )
 
-    def _overall(self, identifier: Identifier, account: Account | None) -> bytes:
+    def _overall(self, identifier: Identifier, account: Account | Holder | None) -> bytes:
         """Of the account; of what was typed where there is none."""
         return self._mac.of("account", account.id.hex if account else f"{identifier.kind}:{identifier.key}")
 
@@ -81,6 +81,6 @@ def lane_of(found: Found) -> Lane:
     return Lane.KNOWN if found.known_address else Lane.OPEN
 
 
-def _identifiers_of(account: Account) -> list[Identifier]:
+def _identifiers_of(account: Account | Holder) -> list[Identifier]:
     identifiers = [Identifier(Kind.USERNAME, account.username_key), Identifier(Kind.EMAIL, email_key(account.email))]
     return [*identifiers, Identifier(Kind.PHONE, account.phone)] if account.phone else identifiers
