@@ -1,10 +1,9 @@
 """What repositories share: where statements go, the rows they write, and upserts in the dialect at hand."""
 
-from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, GenerativeSelect, Table, and_, any_, bindparam, select, true
+from sqlalchemy import ColumnElement, GenerativeSelect, Table, and_, any_, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,10 +28,12 @@ def table(model: type[DeclarativeBase]) -> Table:
 class Source(Protocol):
     """Where statements go: a transaction, or a connection for one read."""
 
+    late: list[DeclarativeBase]  # rows that are written at the end
+
     @property
     def session(self) -> AsyncSession: ...
     async def run(self, statement: Fixed, values: Values) -> Rows: ...
-    async def flush(self) -> None: ...
+    async def write(self) -> None: ...
 
 
 class Repository:
@@ -53,16 +54,6 @@ class Repository:
     async def _run(self, statement: Fixed, values: Values) -> Rows:
         return await self._source.run(statement, values)
 
-    async def _write(self, *rows: DeclarativeBase) -> None:
-        """Insert the rows now, past the session, which they do not enter.
-
-        What the session has new goes before: they may refer to it.
-        """
-        await self._source.flush()
-        for row in rows:
-            insert = _INSERTS[type(row)]
-            await self._run(insert.statement, insert.values(row))
-
     async def _changed(self, statement: Any) -> int:
         """Run an UPDATE or DELETE; how many rows it touched."""
         result = await self._session.execute(statement, execution_options={"synchronize_session": False})
@@ -70,56 +61,14 @@ class Repository:
         return result.rowcount
 
 
-class _Insert:
-    """The INSERT of a model's rows."""
-
-    def __init__(self, model: type[DeclarativeBase]) -> None:
-        columns = [column for column in table(model).columns if column.identity is None]
-        self._defaults = {column.key: _default(column) for column in columns}
-        self.statement = Fixed(table(model).insert(), members=list(self._defaults))
-
-    def values(self, row: DeclarativeBase) -> dict[str, Any]:
-        """What was given; the column's default, or NULL, for what was not."""
-        given = row.__dict__
-        return {name: given[name] if name in given else default() for name, default in self._defaults.items()}
-
-
-def _default(column: Column[Any]) -> Callable[[], Any]:
-    default: Any = column.default
-    if default is None:
-        return lambda: None
-    return (lambda: default.arg(None)) if default.is_callable else (lambda: default.arg)
-
-
-class _Inserts(dict[type[DeclarativeBase], _Insert]):
-    """That of each model, made once."""
-
-    def __missing__(self, model: type[DeclarativeBase]) -> _Insert:
-        made = self[model] = _Insert(model)
-        return made
-
-
-_INSERTS = _Inserts()
-
-
 class Journal(Repository, Generic[Row]):
     """Of rows that nothing else in their transaction reads: they are written at its end."""
 
-    def __init__(self, source: Source, dialect: str) -> None:
-        super().__init__(source, dialect)
-        self._added: list[Row] = []
-
-    @property
-    def touched(self) -> bool:
-        """Whether the transaction adds to it."""
-        return bool(self._added)
+    touched = False  # whether the transaction adds to it: somebody may want to know
 
     def add(self, row: Row) -> None:
-        self._added.append(row)
-
-    async def write(self) -> None:
-        if self._added:
-            await self._write(*self._added)
+        self._source.late.append(row)
+        self.touched = True
 
 
 # The caller's session, joined with its account, is one that may act. The one place of this rule.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Connection, Dialect, Executable, Insert
+from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import MultipleResultsFound
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
@@ -55,14 +55,12 @@ class Rows(list[Any]):
 class Fixed:
     """A statement that is built once, when its module is loaded; by the name of the dialect where they differ.
 
-    It names columns and no entities, and has as many parameters however many values it is given (`among`). An INSERT
-    takes a value for each of `members`.
+    It names columns and no entities, and has as many parameters however many values it is given (`among`).
     """
 
-    def __init__(self, statement: Executable | Mapping[str, Executable], *, members: Sequence[str] = ()) -> None:
+    def __init__(self, statement: Executable | Mapping[str, Executable]) -> None:
         self._by_dialect = statement if isinstance(statement, Mapping) else None
         self._statement = statement
-        self._members = list(members)
         self._sent: _Sent | None = None
 
     def on(self, dialect: str) -> Executable:
@@ -71,7 +69,7 @@ class Fixed:
     def sent(self, dialect: Dialect) -> "_Sent":
         """What goes to PostgreSQL."""
         if self._sent is None:
-            self._sent = _Sent.of(self.on(dialect.name), dialect, self._members)
+            self._sent = _Sent.of(self.on(dialect.name), dialect)
         return self._sent
 
 
@@ -93,9 +91,8 @@ class _Sent(NamedTuple):
     returns: bool  # whether it has rows
 
     @classmethod
-    def of(cls, statement: Executable, dialect: Dialect, members: list[str]) -> "_Sent":
-        keys = members if isinstance(statement, Insert) and members else None
-        compiled = cast("SQLCompiler", statement.compile(dialect=dialect, column_keys=keys))  # type: ignore[attr-defined]
+    def of(cls, statement: Executable, dialect: Dialect) -> "_Sent":
+        compiled = cast("SQLCompiler", statement.compile(dialect=dialect))  # type: ignore[attr-defined]
         own, converts = compiled.construct_params(_check=False), compiled._bind_processors
         places = (_Place(name, own.get(name), cast("Any", converts.get(name))) for name in compiled.positiontup or ())
         columns = compiled._result_columns

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, exists, func, select, update
 
 from app.models.events import Event, EventHead
-from app.repositories.base import Repository
+from app.repositories.base import Journal
 
 _HEAD = 1  # the id of the one row
 _SHOWN = (Event.position, Event.id, Event.type, Event.subject, Event.data, Event.created_at)
@@ -20,13 +20,7 @@ class Head(NamedTuple):
     forgotten: int
 
 
-class EventRepository(Repository):
-    touched = False  # whether the transaction added events: somebody may want to know
-
-    def add(self, event: Event) -> None:
-        self._session.add(event)
-        self.touched = True
-
+class EventRepository(Journal[Event]):
     async def any_unplaced(self) -> bool:
         return bool(await self._session.scalar(select(exists().where(Event.position.is_(None)))))
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import await_, greenlet_spawn
 
@@ -23,6 +24,7 @@ class OneShot:
         self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
+        self.late: list[DeclarativeBase] = []
         self._turns, self._patience = asyncio.Semaphore(pool.size()), pool.timeout()
 
     @property
@@ -55,8 +57,8 @@ class OneShot:
         """The first column of the first row; None without one."""
         return (await self.execute(statement, values)).scalar()
 
-    async def flush(self) -> None:
-        """There is nothing new in a read."""
+    async def write(self) -> None:
+        """A read leaves nothing to be written."""
 
     async def _take_turn(self) -> None:
         if self._turns.locked():

@@ -11,7 +11,7 @@ from app.core.clock import now
 from app.core.errors import SessionEnded
 from app.models.accounts import Account
 from app.models.sessions import Ending, LoginTicket, Session
-from app.repositories.base import LIVES, Repository, after, of, table, through_session
+from app.repositories.base import LIVES, Journal, after, of, table, through_session
 from app.repositories.direct import Fixed
 
 _SHOWN = (
@@ -43,11 +43,7 @@ _END_ONE = Fixed(_END_ALL.where(_T.c.id == bindparam("only")))
 _END_OTHERS = Fixed(_END_ALL.where(_T.c.id != bindparam("keep")))
 
 
-class SessionRepository(Repository):
-    async def add(self, session: Session) -> None:
-        """Write it now: an update may follow it."""
-        await self._write(session)
-
+class SessionRepository(Journal[Session]):
     def add_ticket(self, ticket: LoginTicket) -> None:
         self._session.add(ticket)
 

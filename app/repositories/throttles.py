@@ -1,13 +1,14 @@
 """SQL for the slowing down of logins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, select, update
+from sqlalchemy import LargeBinary, bindparam, case, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import now
+from app.core.database import UtcDateTime
 from app.models.throttles import LoginThrottle
 from app.repositories.base import Repository, among, table
 from app.repositories.direct import Fixed
@@ -16,35 +17,58 @@ _T = table(LoginThrottle)
 
 
 def _attempt(insert: "postgresql.Insert | sqlite.Insert") -> Any:
-    """One failure more, unless it is too early for another attempt."""
+    """One failure more for each key, unless it is too early for another attempt."""
     over = _T.c.expires_at <= bindparam("at")
     return insert.on_conflict_do_update(
         index_elements=[_T.c.key],
         set_={"failures": case((over, 1), else_=_T.c.failures + 1), "expires_at": insert.excluded.expires_at},
         where=_T.c.next_at <= bindparam("at"),
-    ).returning(_T.c.failures)
+    ).returning(_T.c.key, _T.c.failures)
 
 
-_ROW = {"key": bindparam("key"), "failures": 1, "next_at": bindparam("at"), "expires_at": bindparam("ends")}
+# Rows are taken in the order of the arrays.
 _ATTEMPT = Fixed(
+    _attempt(
+        postgresql.insert(_T).from_select(
+            ["key", "failures", "next_at", "expires_at"],
+            select(
+                func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
+                literal_column("1"),
+                bindparam("at", type_=UtcDateTime()),
+                func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
+            ),
+        )
+    )
+)
+_FORGET = Fixed(
     {
-        "postgresql": _attempt(postgresql.insert(_T).values(_ROW)),
-        "sqlite": _attempt(sqlite.insert(_T).values(_ROW)),
+        # Taken in order; a DELETE takes them in whatever order it finds them.
+        dialect: delete(_T).where(_T.c.key.in_(select(_T.c.key).where(one_of).order_by(_T.c.key).with_for_update()))
+        for dialect, one_of in among(_T.c.key, "keys").items()
     }
 )
-_FORGET = Fixed({dialect: delete(_T).where(one_of) for dialect, one_of in among(_T.c.key, "keys").items()})
 
 
 class ThrottleRepository(Repository):
-    async def attempt(self, key: bytes, *, memory: timedelta) -> int | None:
-        """Count one attempt as a failure; how many there are now. None when it is too early for another.
+    """Keys are taken in order, so that two never deadlock."""
 
-        The row stays locked until the transaction ends, so that parallel attempts stand in line.
+    async def attempt(self, memory: Mapping[bytes, timedelta]) -> dict[bytes, int]:
+        """Count one attempt as a failure of each key, remembered for so long; how many it has now.
+
+        A key is missing when it is too early for another. The rows stay locked until the transaction ends, so that
+        parallel attempts stand in line.
         """
-        at = now()
-        found = await self._run(_ATTEMPT, {"key": key, "at": at, "ends": at + memory})
-        failures: int | None = found.scalar()
-        return failures
+        at, keys = now(), sorted(memory)
+        ends = [at + memory[key] for key in keys]
+        if self._dialect == "sqlite":  # which has no arrays
+            rows = [
+                {"key": key, "failures": 1, "next_at": at, "expires_at": end}
+                for key, end in zip(keys, ends, strict=True)
+            ]
+            found = (await self._session.execute(_attempt(sqlite.insert(_T).values(rows)), {"at": at})).all()
+        else:
+            found = await self._run(_ATTEMPT, {"keys": keys, "ends": ends, "at": at})
+        return {row.key: row.failures for row in found}
 
     async def wait_until(self, key: bytes, moment: datetime) -> None:
         await self._changed(update(LoginThrottle).where(LoginThrottle.key == key).values(next_at=moment))

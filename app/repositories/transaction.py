@@ -5,8 +5,10 @@ from types import TracebackType
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.util import greenlet_spawn
 
+from app.repositories import inserts
 from app.repositories.direct import Fixed, Rows, Values, run
 
 
@@ -21,6 +23,7 @@ class Transaction:
         self._engine = engine
         self._connection: Connection
         self._session: AsyncSession | None = None
+        self.late: list[DeclarativeBase] = []
 
     async def __aenter__(self) -> "Transaction":
         self._connection = await greenlet_spawn(self._begin)
@@ -30,9 +33,14 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
+            try:
+                await self.write()
+            except BaseException:
+                await self._give_up()
+                raise
             await greenlet_spawn(self._commit)
-        else:  # to its end even if the task is being cancelled, or the connection would stay open
-            await asyncio.shield(asyncio.ensure_future(greenlet_spawn(self._roll_back)))
+        else:
+            await self._give_up()
 
     @property
     def session(self) -> AsyncSession:
@@ -44,10 +52,17 @@ class Transaction:
     async def run(self, statement: Fixed, values: Values) -> Rows:
         return await run(self._connection, statement, values)
 
-    async def flush(self) -> None:
-        """Write what the session has new, if there is one."""
-        if self._session is not None and self._session.new:
+    async def write(self) -> None:
+        """Write the rows in `late` now. What the session has new goes before: they may refer to it."""
+        if self.late and self._session is not None and self._session.new:
             await self._session.flush()
+        rows, self.late = self.late, []
+        for several in inserts.rounds(rows, together=self._engine.dialect.name == "postgresql"):
+            await self.run(inserts.statement(several), inserts.values(several))
+
+    async def _give_up(self) -> None:
+        """To its end even if the task is being cancelled, or the connection would stay open."""
+        await asyncio.shield(asyncio.ensure_future(greenlet_spawn(self._roll_back)))
 
     def _begin(self) -> Connection:
         connection = self._engine.sync_engine.connect()

@@ -1,9 +1,10 @@
 """The transaction. `async with uow() as work:` is one; it commits at its end and rolls back on an error."""
 
+import functools
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import stamina
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -105,10 +106,18 @@ _SQLITE_AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 stamina.instrumentation.set_on_retry_hooks([])  # its log line carries the arguments, codes among them
 
 
-def retried(method: Callable[P, R]) -> Callable[P, R]:
+def retried(method: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Run the method anew, a few times, when the database asked for its one transaction to be run again."""
-    again = stamina.retry(on=TransactionConflict, attempts=5, wait_initial=0.01, wait_max=0.2, timeout=5)
-    return again(method)
+    again = stamina.retry(on=TransactionConflict, attempts=4, wait_initial=0.01, wait_max=0.2, timeout=5)(method)
+
+    @functools.wraps(method)
+    async def once_and_again(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return await method(*arguments, **options)  # which is nearly always enough, and costs nothing
+        except TransactionConflict:
+            return await again(*arguments, **options)
+
+    return once_and_again
 
 
 class _Each(Generic[Kind]):
@@ -175,8 +184,6 @@ class UnitOfWork:
             async with Transaction(self._engine) as transaction:
                 work = Work(transaction, self._dialect)
                 yield work
-                await work.activity.write()
-                await work.outbox.write()
         for tell in work.after:
             tell()
         if work.outbox.touched:

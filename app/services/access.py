@@ -77,7 +77,7 @@ class Access:
             final_at=at + self._longest,
             refresh_hash=digest(refresh_token),
         )
-        await uow.sessions.add(session)
+        uow.sessions.add(session)
         uow.after.append(SESSIONS.labels(method).inc)
         record(uow, action, account.id, origin=origin, session_id=session_id, new=method, name=name)
         return self.grant(session, refresh_token)

@@ -168,7 +168,7 @@ class PasswordService:
     @retried
     async def _give_back(self, account: Holder) -> None:
         """The guess was none: it was right."""
-        async with self.uow() as uow:
+        with self.uow.rows() as uow:  # one statement is a transaction of its own
             await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
 
     async def _refuse(self, account: Account, new: str) -> None:

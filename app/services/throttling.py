@@ -33,15 +33,14 @@ class Throttling:
 
         An identifier that nobody has is counted in the same two places. Raises LoginSlowed when it comes too early.
         """
+        overall, key = self._overall(identifier, found.account), self._key(identifier, lane_of(found))
         memory = _LONG_MEMORY if found.account else _MEMORY
-        in_a_row = await uow.throttles.attempt(self._overall(identifier, found.account), memory=memory)
-        key = self._key(identifier, lane_of(found))
-        failures = await uow.throttles.attempt(key, memory=_MEMORY)
-        if failures is None:
+        counted = await uow.throttles.attempt({overall: memory, key: _MEMORY})
+        if (failures := counted.get(key)) is None:
             raise await self._slowed(uow, key)
         if failures >= self._limits.login_free_failures:
             await uow.throttles.wait_until(key, now() + self._delay(failures))
-        return in_a_row or 0
+        return counted.get(overall, 0)
 
     def takes_passwords(self, failures: int) -> bool:
         """Whether an account with so many consecutive failures still takes a password."""
@@ -51,8 +50,7 @@ class Throttling:
         """The holder is in: all that was counted against the account is forgotten."""
         identifiers = _identifiers_of(account)
         keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
-        await uow.throttles.forget([self._overall(identifiers[0], account)])  # first, as attempts take them
-        await uow.throttles.forget(keys)
+        await uow.throttles.forget([self._overall(identifiers[0], account), *keys])
 
     def _delay(self, failures: int) -> timedelta:
         doublings = min(failures - self._limits.login_free_failures, 20)

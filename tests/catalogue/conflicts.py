@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, delete, event, insert, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 
 from app.core.database import METADATA
+from app.repositories import direct
 from tests.support.api import Api
 
 _RAISES = "DO $$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '40001'; END $$"
@@ -63,6 +64,7 @@ class Conflicts:
             patch.setattr(
                 AsyncAdapt_asyncpg_cursor, "executemany", self._instead_of(AsyncAdapt_asyncpg_cursor.executemany)
             )
+            patch.setattr(direct, "send", self._instead_of_direct(direct.send))
             yield self
         event.remove(engine, "commit", self._commit)
 
@@ -72,6 +74,14 @@ class Conflicts:
             if not own and self._fails(statement):
                 return cursor.execute(_RAISES)
             return send(cursor, statement, parameters)
+
+        return sending
+
+    def _instead_of_direct(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        async def sending(driver: Any, sent: Any, arguments: Any) -> Any:
+            if self._fails(sent.text):
+                await driver.execute(_RAISES)
+            return await send(driver, sent, arguments)
 
         return sending
 

@@ -113,7 +113,7 @@ async def test_a_reader_who_waits_behind_what_is_forgotten_meanwhile_is_told(api
     await asyncio.sleep(0.1)
     async with api.container.profile.uow() as uow:
         uow.events.add(an_event(now() - 2 * KEPT))
-        await uow.accounts.flush()
+        await uow.source.write()
         await uow.events.place(10)
         assert await uow.events.forget(now() - KEPT) == 1
 
