@@ -26,6 +26,7 @@ class Limits(BaseModel):
         *("JP", "KR", "AU", "NZ", "ID", "MY", "TH", "VN", "PH", "IN", "AE", "ZA"),
     ]  # fmt: skip
     anonymous_requests_per_minute: PositiveInt = 600
+    anonymous_requests_untold: PositiveInt = 10
     login_free_failures: PositiveInt = 5
     login_delay_max_seconds: PositiveInt = 900
     login_max_failures: PositiveInt = 100

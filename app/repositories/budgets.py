@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, case, func, literal_column, select, update
+from sqlalchemy import Integer, LargeBinary, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import now
@@ -38,12 +38,12 @@ _TABLE = table(Budget)
 
 
 def _counted(insert: "postgresql.Insert | sqlite.Insert") -> Any:
-    """One use more of each row that is there; one whose window is over begins anew."""
+    """More uses of each row that is there; one whose window is over begins anew."""
     over = _TABLE.c.expires_at <= bindparam("at")
     return insert.on_conflict_do_update(
         index_elements=[_TABLE.c.key],
         set_={
-            "used": case((over, 1), else_=_TABLE.c.used + 1),
+            "used": case((over, insert.excluded.used), else_=_TABLE.c.used + insert.excluded.used),
             "expires_at": case((over, insert.excluded.expires_at), else_=_TABLE.c.expires_at),
         },
     ).returning(_TABLE.c.key, _TABLE.c.used, _TABLE.c.expires_at)
@@ -56,7 +56,7 @@ _COUNT = Fixed(
             ["key", "used", "expires_at"],
             select(
                 func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
-                literal_column("1"),
+                bindparam("uses", type_=Integer()),
                 func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
             ),
         )
@@ -72,16 +72,16 @@ _GIVE_BACK = Fixed(
 
 
 class BudgetRepository(Repository):
-    async def take(self, charges: Sequence[Charge]) -> list[Overdrawn]:
+    async def take(self, charges: Sequence[Charge], *, uses: int = 1) -> list[Overdrawn]:
         """Count every charge; those that went over their limit. Keys are taken in order, so that two never deadlock."""
         at = now()
         by_key = {charge.key: charge for charge in sorted(charges, key=lambda charge: charge.key)}
         ends = [at + charge.window for charge in by_key.values()]
         if self._dialect == "sqlite":  # which has no arrays
-            rows = [{"key": key, "used": 1, "expires_at": end} for key, end in zip(by_key, ends, strict=True)]
+            rows = [{"key": key, "used": uses, "expires_at": end} for key, end in zip(by_key, ends, strict=True)]
             counted = (await self._session.execute(_counted(sqlite.insert(_TABLE).values(rows)), {"at": at})).all()
         else:
-            counted = await self._run(_COUNT, {"keys": list(by_key), "ends": ends, "at": at})
+            counted = await self._run(_COUNT, {"keys": list(by_key), "ends": ends, "uses": uses, "at": at})
         return [Overdrawn(by_key[key], until) for key, used, until in counted if used > by_key[key].limit]
 
     async def give_back(self, keys: Iterable[bytes]) -> None:

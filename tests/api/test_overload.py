@@ -90,3 +90,22 @@ async def test_only_so_many_refused_addresses_are_remembered(api: Api, monkeypat
             assert [(await one.get(PATH)).status_code for _ in range(3)] == [200, 429, 429]
 
     assert list(api.container.limiting.refused) == ["203.0.113.2", "203.0.113.3"]
+
+
+@pytest.mark.settings(anonymous_requests_per_minute=240, anonymous_requests_untold=10)
+async def test_a_process_tells_the_database_of_several_calls_at_once_and_refuses_at_the_limit(api: Api) -> None:
+    with statements(api) as asked:
+        answers = [(await api.client.get(PATH)).status_code for _ in range(241)]
+    told = [one for one in asked if "budgets" in one]
+
+    assert answers == [200] * 240 + [200]  # the last one is not told yet
+    assert len(told) == 240 // 4
+    assert [(await api.client.get(PATH)).status_code for _ in range(4)] == [200, 200, 429, 429]
+
+
+@pytest.mark.settings(anonymous_requests_per_minute=240, anonymous_requests_untold=10)
+async def test_calls_that_were_not_told_are_forgotten_with_their_minute(api: Api) -> None:
+    for minute in range(4):
+        with time_machine.travel(now() + timedelta(seconds=61 * minute)), statements(api) as asked:
+            assert [(await api.client.get(PATH)).status_code for _ in range(3)] == [200, 200, 200]
+        assert not [one for one in asked if "budgets" in one]

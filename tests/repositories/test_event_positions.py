@@ -31,7 +31,7 @@ async def write(work: Work, event_id: UUID | None = None) -> UUID:
     """An event INSERTed in the transaction, its number `written` taken; its id."""
     event = Event(id=event_id or ids.new(), type=EventType.SUSPENDED, subject="acnt_1", data={})
     work.events.add(event)
-    await work.accounts.flush()
+    await work.source.write()
     return event.id
 
 
@@ -176,7 +176,7 @@ async def test_an_accounts_events_are_in_the_order_of_commits_though_clocks_disa
         await someone_waits(pg_api)
         with time_machine.travel(now() + timedelta(hours=1)):
             publish(work, EventType.SUSPENDED, account_id)
-            await work.accounts.flush()
+            await work.source.write()
     await second
 
     suspended, restored = (await read(pg_api, seen)).events

@@ -39,6 +39,6 @@ def for_operators(shared: Shared) -> ForOperators:
         health=HealthService(shared.uow, shared.tokens, shared.data_keys.vault, fits=fits()),
         idempotency=IdempotencyService(shared.uow, secret=shared.secret, limits=shared.settings),
         keys=SigningKeyService(shared.uow, shared.tokens, secret=shared.secret, jwks_ahead=ahead),
-        limiting=LimitingService(shared.uow, shared.budgets),
+        limiting=LimitingService(shared.uow, shared.budgets, untold=shared.settings.anonymous_requests_untold),
         tokens=shared.tokens,
     )
