@@ -48,6 +48,7 @@ _HOLDER = (
 )
 _READ_PROFILE = Fixed(select(*_PROFILE).join(Session, LIVES))
 _HOLDER_THROUGH_SESSION = Fixed(select(*_HOLDER).join(Session, LIVES))
+_HOLDER_OF = Fixed(select(*_HOLDER).where(Account.id == bindparam("account")))
 _HOLD_HOLDER = Fixed(held(select(*_HOLDER).where(Account.id == bindparam("account"))))
 _THROUGH_SESSION = select(Account).join(Session, LIVES)
 _HOLD = held(select(Account).where(Account.id == bindparam("account"))).execution_options(populate_existing=True)
@@ -143,6 +144,10 @@ class AccountRepository(Repository):
     async def hold_holder(self, account_id: UUID) -> Holder | None:
         """The same, without the entity."""
         found = await self._run(_HOLD_HOLDER, {"account": account_id})
+        return Holder(*found.one()) if found else None
+
+    async def holder_of(self, account_id: UUID) -> Holder | None:
+        found = await self._run(_HOLDER_OF, {"account": account_id})
         return Holder(*found.one()) if found else None
 
     async def holder(self, caller: Caller) -> Holder:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Update, bindparam, update
 
 from app.models.verification import Challenge, Purpose
 from app.repositories.base import Repository, table
@@ -28,11 +28,18 @@ _COUNT_TRY = Fixed(
     .values(code_tries=_T.c.code_tries + 1, tries=_T.c.tries + 1)
     .returning(*_T.c)
 )
-_CONSUME = Fixed(
-    update(_T)
-    .where(_T.c.id == bindparam("challenge"), _T.c.closed_at.is_(None), _T.c.code_mac == bindparam("mac"))
-    .values(closed_at=bindparam("at"), tries=_T.c.tries - 1)
-)
+
+
+def used_up() -> Update:
+    """Use a code up, if it is still the one that was checked and nobody did before; the try was none."""
+    return (
+        update(_T)
+        .where(_T.c.id == bindparam("challenge"), _T.c.closed_at.is_(None), _T.c.code_mac == bindparam("mac"))
+        .values(closed_at=bindparam("at"), tries=_T.c.tries - 1)
+    )
+
+
+_CONSUME = Fixed(used_up())
 
 
 class ChallengeRepository(Repository):

@@ -37,7 +37,7 @@ def values(rows: list[DeclarativeBase]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in rows:
         given = row.__dict__
-        for name, key, default in _columns(type(row)):
+        for name, key, default in columns(type(row)):
             found[name] = given[key] if key in given else default()
     return found
 
@@ -50,11 +50,11 @@ def _of(models: tuple[Model, ...]) -> Fixed:
 
 def _insert(model: Model) -> Insert:
     table = cast("Table", model.__table__)
-    return table.insert().values({key: bindparam(name, type_=table.c[key].type) for name, key, _ in _columns(model)})
+    return table.insert().values({key: bindparam(name, type_=table.c[key].type) for name, key, _ in columns(model)})
 
 
 @cache
-def _columns(model: Model) -> list[tuple[str, str, Callable[[], Any]]]:
+def columns(model: Model) -> list[tuple[str, str, Callable[[], Any]]]:
     """Of each column that the database does not number: the parameter, the member, the default."""
     return [
         (f"{model.__tablename__}_{column.key}", column.key, _default(column))

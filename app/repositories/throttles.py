@@ -1,7 +1,7 @@
 """SQL for the slowing down of logins."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import LargeBinary, bindparam, case, delete, func, literal_column, select, update
@@ -14,6 +14,8 @@ from app.repositories.base import Repository, among, table
 from app.repositories.direct import Fixed
 
 _T = table(LoginThrottle)
+# Not "from now on": whoever counted at once, or by a slower clock, would be told to come later.
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _attempt(insert: "postgresql.Insert | sqlite.Insert") -> Any:
@@ -34,7 +36,7 @@ _ATTEMPT = Fixed(
             select(
                 func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
                 literal_column("1"),
-                bindparam("at", type_=UtcDateTime()),
+                bindparam("ever", type_=UtcDateTime()),
                 func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
             ),
         )
@@ -62,12 +64,12 @@ class ThrottleRepository(Repository):
         ends = [at + memory[key] for key in keys]
         if self._dialect == "sqlite":  # which has no arrays
             rows = [
-                {"key": key, "failures": 1, "next_at": at, "expires_at": end}
+                {"key": key, "failures": 1, "next_at": _EVER, "expires_at": end}
                 for key, end in zip(keys, ends, strict=True)
             ]
             found = (await self._session.execute(_attempt(sqlite.insert(_T).values(rows)), {"at": at})).all()
         else:
-            found = await self._run(_ATTEMPT, {"keys": keys, "ends": ends, "at": at})
+            found = await self._run(_ATTEMPT, {"keys": keys, "ends": ends, "ever": _EVER, "at": at})
         return {row.key: row.failures for row in found}
 
     async def wait_until(self, key: bytes, moment: datetime) -> None:

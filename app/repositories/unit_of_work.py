@@ -29,6 +29,7 @@ from app.core.errors import (
 from app.core.telemetry import DATABASE_AWAY, POOL_TIMEOUTS
 from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
+from app.repositories.admission import AdmissionRepository
 from app.repositories.base import Repository, Source
 from app.repositories.budgets import BudgetRepository
 from app.repositories.challenges import ChallengeRepository
@@ -139,6 +140,7 @@ class Work:
 
     accounts = _Each(AccountRepository)
     activity = _Each(ActivityRepository)
+    admission = _Each(AdmissionRepository)
     budgets = _Each(BudgetRepository)
     challenges = _Each(ChallengeRepository)
     changes = _Each(CredentialChangeRepository)

@@ -11,11 +11,11 @@ from app.core.crypto import digest
 from app.core.telemetry import SESSIONS
 from app.core.tokens import RefreshTokens, Tokens
 from app.models.accounts import Account
-from app.models.activity import Action
+from app.models.activity import Action, Activity
 from app.models.sessions import Delivery, Ending, Method, Session
 from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import Work
-from app.services.activity import record
+from app.services.activity import entry
 from app.services.change_notices import ChangeNotices
 
 
@@ -30,6 +30,15 @@ class Grant:
     refresh_token: str
     refresh_life: int
     delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A session that is about to begin: its rows, and the token that its holder will get."""
+
+    session: Session
+    entry: Activity
+    refresh_token: str
 
 
 class Access:
@@ -62,6 +71,23 @@ class Access:
         name: str | None = None,
     ) -> Grant:
         """Begin a session and write down that it began; `name` is the person, where a service said who it is."""
+        opening = self.prepare(account, method=method, delivery=delivery, origin=origin, action=action, name=name)
+        uow.sessions.add(opening.session)
+        uow.activity.add(opening.entry)
+        uow.after.append(SESSIONS.labels(method).inc)
+        return self.grant(opening.session, opening.refresh_token)
+
+    def prepare(
+        self,
+        account: Account | Holder,
+        *,
+        method: Method,
+        delivery: Delivery,
+        origin: Origin,
+        action: Action = Action.LOGGED_IN,
+        name: str | None = None,
+    ) -> Opening:
+        """The rows of a session that begins; they are not written."""
         at, session_id = now(), ids.new()
         refresh_token = self.refresh_tokens.mint(session_id)
         session = Session(
@@ -77,10 +103,13 @@ class Access:
             final_at=at + self._longest,
             refresh_hash=digest(refresh_token),
         )
-        uow.sessions.add(session)
-        uow.after.append(SESSIONS.labels(method).inc)
-        record(uow, action, account.id, origin=origin, session_id=session_id, new=method, name=name)
-        return self.grant(session, refresh_token)
+        written = entry(action, account.id, origin=origin, session_id=session_id, new=method, name=name)
+        return Opening(session, written, refresh_token)
+
+    def opened(self, opening: Opening) -> Grant:
+        """It has begun, without `open`."""
+        SESSIONS.labels(opening.session.method).inc()
+        return self.grant(opening.session, opening.refresh_token)
 
     def grant(self, session: Session, refresh_token: str) -> Grant:
         """A fresh access token beside the refresh token now in force."""

@@ -41,23 +41,38 @@ def record(
     old: str | None = None,
     new: str | None = None,
 ) -> None:
-    """Write one act, in the transaction of its effect; `old` and `new` come masked.
+    """Write one act, in the transaction of its effect."""
+    uow.activity.add(
+        entry(action, account_id, origin=origin, session_id=session_id, actor=actor, name=name, old=old, new=new)
+    )
+
+
+def entry(
+    action: Action,
+    account_id: UUID | None,
+    *,
+    origin: Origin | None = None,
+    session_id: UUID | None = None,
+    actor: Actor = Actor.HOLDER,
+    name: str | None = None,
+    old: str | None = None,
+    new: str | None = None,
+) -> Activity:
+    """One act, to be written; `old` and `new` come masked.
 
     No origin: the service did it by itself. No account: nobody's.
     """
-    uow.activity.add(
-        Activity(
-            account_id=account_id,
-            action=action,
-            actor=actor,
-            actor_name=name,
-            session_id=session_id,
-            ip=origin.ip if origin else None,
-            user_agent=origin.user_agent if origin else None,
-            request_id=origin.request_id if origin else None,
-            old_value=old,
-            new_value=new,
-        )
+    return Activity(
+        account_id=account_id,
+        action=action,
+        actor=actor,
+        actor_name=name,
+        session_id=session_id,
+        ip=origin.ip if origin else None,
+        user_agent=origin.user_agent if origin else None,
+        request_id=origin.request_id if origin else None,
+        old_value=old,
+        new_value=new,
     )
 
 

@@ -107,12 +107,16 @@ class SessionService:
         better = None
         if attempt.password_hash and self.hasher.is_outdated(attempt.password_hash):
             better = await self.hasher.hash(password)
+        if better is None and (grant := await self._admit_at_once(attempt, delivery, origin)):
+            return grant
         return await self._admit(attempt.account, attempt.password_hash, better, delivery, origin)
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
         with _counted(Method.CODE):
             challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
+            if grant := await self._admit_by_code_at_once(challenge, delivery, origin):
+                return grant
             return await self._admit_by_code(challenge, delivery, origin)
 
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
@@ -204,6 +208,39 @@ class SessionService:
         async with self.uow() as uow:
             account_id = attempt.account.id if attempt.account else None
             record(uow, Action.LOGIN_FAILED, account_id, origin=origin, actor=Actor.UNKNOWN)
+
+    @retried
+    async def _admit_at_once(self, attempt: _Attempt, delivery: Delivery, origin: Origin) -> Grant | None:
+        """None when something stands against it: `_admit` says what."""
+        account, hashed = attempt.account, attempt.password_hash
+        if account is None or hashed is None:
+            return None
+        opening = self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
+        with self.uow.rows() as uow:  # one statement is a transaction of its own
+            begun = await uow.admission.by_password(
+                opening.session, opening.entry, hashed=hashed, throttles=self.throttling.keys(account)
+            )
+        return self.access.opened(opening) if begun else None
+
+    @retried
+    async def _admit_by_code_at_once(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant | None:
+        """The same, for `_admit_by_code`."""
+        if challenge.account_id is None:
+            return None
+        with self.uow.rows() as uow:
+            account = await uow.accounts.holder_of(challenge.account_id)
+        if account is None:
+            return None
+        opening = self.access.prepare(account, method=Method.CODE, delivery=delivery, origin=origin)
+        with self.uow.rows() as uow:
+            begun = await uow.admission.by_code(
+                opening.session,
+                opening.entry,
+                challenge=challenge,
+                budgets=self.verification.counters(challenge),
+                throttles=self.throttling.keys(account),
+            )
+        return self.access.opened(opening) if begun else None
 
     @retried
     async def _admit(

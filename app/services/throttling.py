@@ -48,9 +48,13 @@ class Throttling:
 
     async def forgive(self, uow: Work, account: Account | Holder) -> None:
         """The holder is in: all that was counted against the account is forgotten."""
+        await uow.throttles.forget(self.keys(account))
+
+    def keys(self, account: Account | Holder) -> list[bytes]:
+        """Of everything that is counted against the account."""
         identifiers = _identifiers_of(account)
         keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
-        await uow.throttles.forget([self._overall(identifiers[0], account), *keys])
+        return [self._overall(identifiers[0], account), *keys]
 
     def _delay(self, failures: int) -> timedelta:
         doublings = min(failures - self._limits.login_free_failures, 20)

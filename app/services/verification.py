@@ -149,14 +149,18 @@ class Verification:
         """Use the code up, in the transaction of what it allows. Raises CodeUsed when another did."""
         if not await uow.challenges.consume(challenge, now()):
             raise CodeUsed
-        await uow.budgets.give_back([charge.key for charge in self._budgets.trying(challenge)])
+        await uow.budgets.give_back(self.counters(challenge))
+
+    def counters(self, challenge: Challenge) -> list[bytes]:
+        """The budgets that a guess is charged to."""
+        return [charge.key for charge in self._budgets.trying(challenge)]
 
     @retried
     async def release(self, challenge: Challenge) -> None:
         """The code was right but what came with it was not: give the try back, so that the holder can correct it."""
         async with self.uow() as uow:
             await uow.challenges.give_back(challenge.id)
-            await uow.budgets.give_back([charge.key for charge in self._budgets.trying(challenge)])
+            await uow.budgets.give_back(self.counters(challenge))
 
     def tries_left(self, challenge: Challenge) -> int:
         limits = self._limits

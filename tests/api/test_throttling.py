@@ -178,3 +178,10 @@ async def test_failures_of_an_account_do_not_wear_off_and_names_that_nobody_has_
         ends = (await connection.scalars(select(LoginThrottle.expires_at))).all()
     in_two_days = now() + timedelta(days=2)
     assert [end > in_two_days for end in sorted(ends)] == [False, False, False, True]
+
+
+async def test_a_failure_that_a_faster_clock_counted_slows_nobody_down(api: Api) -> None:
+    with time_machine.travel(now() + timedelta(minutes=4)):
+        await fail(api, "somebody", 1)
+
+    await fail(api, "somebody", 1)
