@@ -1,7 +1,7 @@
 """Statements that are built once and, on PostgreSQL, sent past SQLAlchemy's engine: the hot ones.
 
 SQLAlchemy makes their text, says how values and rows are converted, lends the connection and judges errors; what is
-left out is its engine in between, which takes twice as long as the driver (docs/decisions/0025). SQLite, and what is
+left out is its engine in between, which takes twice as long as the driver (docs/decisions/0026). SQLite, and what is
 not hot, go the usual way.
 """
 

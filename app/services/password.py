@@ -8,6 +8,7 @@ from app.core import masking, password_rules
 from app.core.callers import Caller, Origin
 from app.core.clock import now
 from app.core.errors import (
+    AppError,
     CodeExpired,
     CredentialsMoved,
     NoOtherCredential,
@@ -86,12 +87,20 @@ class PasswordService:
         account = await self._count_try(caller)
         if not await self.hasher.verify(current, account.password_hash):
             raise WrongPassword
-        await self._give_back(account)
+        try:
+            hashed = await self._hashed(account, current, new)
+        except AppError:
+            await self._give_back(account)
+            raise
+        await self._set(
+            account, hashed, Action.PASSWORD_CHANGED, origin=caller.origin, keep=caller.session_id, guessed=True
+        )
+
+    async def _hashed(self, account: Holder, current: str, new: str) -> str:
         _refuse_guessable(account, new)
         if prepare(new) == prepare(current):  # known to be right, so no hash has to be made to compare with
             raise PasswordRefused("same")
-        hashed = await self.hasher.hash(new)
-        await self._set(account, hashed, Action.PASSWORD_CHANGED, origin=caller.origin, keep=caller.session_id)
+        return await self.hasher.hash(new)
 
     @retried
     async def request_first(self, *, caller: Caller, credential: Credential) -> Sent:
@@ -156,10 +165,11 @@ class PasswordService:
     @retried
     async def _count_try(self, caller: Caller) -> Holder:
         """Count a guess of the current password before it is compared; the caller's account."""
-        async with self.uow() as uow:
+        with self.uow.rows() as uow:
             account = await uow.accounts.holder(caller)
-            if not account.has_password:
-                raise NoPassword
+        if not account.has_password:
+            raise NoPassword
+        with self.uow.rows() as uow:  # one statement is a transaction of its own
             overdrawn = await uow.budgets.take([self.budgets.password_tries(account.id.hex)])
         if overdrawn:
             raise refusal(TooManyTries, overdrawn)
@@ -168,7 +178,7 @@ class PasswordService:
     @retried
     async def _give_back(self, account: Holder) -> None:
         """The guess was none: it was right."""
-        with self.uow.rows() as uow:  # one statement is a transaction of its own
+        with self.uow.rows() as uow:
             await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
 
     async def _refuse(self, account: Account, new: str) -> None:
@@ -187,14 +197,20 @@ class PasswordService:
         origin: Origin,
         keep: UUID | None,
         proof: Challenge | None = None,
+        guessed: bool = False,
     ) -> None:
-        """The one transaction of every way to a new password. Raises CredentialsMoved and CodeUsed."""
+        """The one transaction of every way to a new password. Raises CredentialsMoved and CodeUsed.
+
+        `guessed`: a guess of the old one was counted, which was none.
+        """
         async with self.uow() as uow:
             version = account.credentials_version
             if not await uow.accounts.set_password(account.id, version=version, hashed=hashed, at=now()):
                 raise CredentialsMoved
             if proof is not None:
                 await self.verification.consume(uow, proof)
+            if guessed:
+                await uow.budgets.give_back([self.budgets.password_tries(account.id.hex).key])
             await self.throttling.forgive(uow, account)
             await self.access.shut(uow, account.id, reason=Ending.PASSWORD_CHANGED, keep=keep)
             record(uow, action, account.id, origin=origin, session_id=keep, actor=Actor.HOLDER)

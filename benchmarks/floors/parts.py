@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from benchmarks.floors.tokens import Refused, check
 
-_engine = create_async_engine(
+ENGINE = create_async_engine(
     os.environ["FLOOR_DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:"), pool_size=10, max_overflow=0
 )
-_reading = _engine.execution_options(isolation_level="AUTOCOMMIT")
+READING = ENGINE.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _caller(request: Request) -> tuple[UUID, UUID]:
@@ -24,12 +24,12 @@ def _caller(request: Request) -> tuple[UUID, UUID]:
 
 
 async def _transaction() -> AsyncIterator[AsyncConnection]:
-    async with _engine.begin() as connection:
+    async with ENGINE.begin() as connection:
         yield connection
 
 
 async def _statement() -> AsyncIterator[AsyncConnection]:
-    async with _reading.connect() as connection:
+    async with READING.connect() as connection:
         yield connection
 
 

@@ -39,9 +39,13 @@ WRITE_CODE = text("""
     bindparam("target", type_=String()),
     bindparam("params", type_=String()),
 )
+COUNT_GUESS = text("""
+    UPDATE challenges SET tries = tries + 1, code_tries = code_tries + 1
+    WHERE id = :id AND closed_at IS NULL AND code_expires_at > now() AND code_tries < 5 AND tries < 10
+    RETURNING code_mac
+""").bindparams(bindparam("id", type_=Uuid()))
 USE_CODE = text("""
-    UPDATE challenges SET closed_at = now(), tries = tries + 1, code_tries = code_tries + 1
-    WHERE id = :id AND code_mac = :mac AND closed_at IS NULL AND code_expires_at > now()
+    UPDATE challenges SET closed_at = now() WHERE id = :id AND code_mac = :mac AND closed_at IS NULL
     RETURNING account_id, (SELECT status FROM accounts WHERE accounts.id = challenges.account_id) AS status
 """).bindparams(bindparam("id", type_=Uuid()), bindparam("mac", type_=LargeBinary()))
 OPEN_SESSION = text("""

@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import literal, select, text
 from sqlalchemy.exc import MultipleResultsFound, OperationalError
 
-from app.core.database import open_engine, reading
-from app.repositories.one_shot import OneShot, Rows
+from app.core.database import open_engine
+from app.repositories.direct import Rows
+from app.repositories.one_shot import OneShot
 
 
 @pytest.fixture
 async def reads(tmp_path: Path) -> AsyncIterator[OneShot]:
     engine = open_engine(f"sqlite:///{tmp_path / 'app.db'}", pool_size=1, timeout=0.2)
-    yield OneShot(reading(engine))
+    yield OneShot(engine)
     await engine.dispose()
 
 
