@@ -12,16 +12,16 @@ from app.core.config import Settings
 from app.main import create_app
 
 APP = Path(__file__).parents[1] / "app"
-UNIT_OF_WORK = APP / "repositories" / "unit_of_work.py"
+TRANSACTION = APP / "repositories" / "transaction.py"
 HANDLER_LINES = 8
 
 
-def test_only_the_unit_of_work_commits_or_rolls_back() -> None:
+def test_only_the_transaction_commits_or_rolls_back() -> None:
     """One place decides what is one transaction; a commit anywhere else would cut a rule in two."""
     calls = [
         f"{path.relative_to(APP)}:{node.lineno}"
         for path in APP.rglob("*.py")
-        if path != UNIT_OF_WORK
+        if path != TRANSACTION
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -74,13 +74,36 @@ class Transaction:
         return connection
 
     def _commit(self) -> None:
-        with self._connection as connection:
-            if self._session is not None:
-                self._session.sync_session.commit()  # it is a guest: this flushes, and leaves the COMMIT to us
-                self._session.sync_session.close()
-            connection.commit()
+        if self._session is None:
+            with self._connection as connection:
+                connection.commit()
+            return
+        session = self._session.sync_session
+        try:
+            session.flush()
+            self._connection.commit()
+            session.commit()  # it is a guest, and now it knows
+        except BaseException:
+            self._roll_back()
+            raise
+        with self._connection:
+            session.close()
 
     def _roll_back(self) -> None:
+        with self._connection:
+            if self._session is not None:
+                # What was new in it is new again: whoever made it may add it to the next transaction.
+                self._session.sync_session.rollback()
+                self._session.sync_session.close()
+
+
+class Reading(Transaction):
+    """The same without a transaction, for a SELECT: no BEGIN and no COMMIT around it. Of an engine for single reads."""
+
+    def _begin(self) -> Connection:
+        return self._engine.sync_engine.connect()
+
+    def _commit(self) -> None:
         with self._connection:
             if self._session is not None:
                 self._session.sync_session.close()

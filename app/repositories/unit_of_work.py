@@ -2,6 +2,7 @@
 
 import functools
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -52,7 +53,7 @@ from app.repositories.sessions import SessionRepository
 from app.repositories.settlements import SettlementRepository
 from app.repositories.signing_keys import SigningKeyRepository
 from app.repositories.throttles import ThrottleRepository
-from app.repositories.transaction import Transaction
+from app.repositories.transaction import Reading, Transaction
 from app.repositories.webhooks import WebhookRepository
 from app.repositories.workspaces import WorkspaceRepository
 
@@ -102,6 +103,7 @@ _AWAY = (
     "58",
     "25006",
 )  # connection, resources, shutdown, system error; a read-only standby
+_PATIENCE = 5  # seconds
 _SQLITE_AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 stamina.instrumentation.set_on_retry_hooks([])  # its log line carries the arguments, codes among them
@@ -109,14 +111,19 @@ stamina.instrumentation.set_on_retry_hooks([])  # its log line carries the argum
 
 def retried(method: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Run the method anew, a few times, when the database asked for its one transaction to be run again."""
-    again = stamina.retry(on=TransactionConflict, attempts=4, wait_initial=0.01, wait_max=0.2, timeout=5)(method)
+    again = stamina.retry(on=TransactionConflict, attempts=4, wait_initial=0.01, wait_max=0.2, timeout=_PATIENCE)(
+        method
+    )
 
     @functools.wraps(method)
     async def once_and_again(*arguments: P.args, **options: P.kwargs) -> R:
+        began = time.monotonic()
         try:
             return await method(*arguments, **options)  # which is nearly always enough, and costs nothing
         except TransactionConflict:
-            return await again(*arguments, **options)
+            if time.monotonic() - began >= _PATIENCE:
+                raise
+        return await again(*arguments, **options)
 
     return once_and_again
 
@@ -198,8 +205,8 @@ class UnitOfWork:
     async def reading(self) -> AsyncIterator[Work]:
         """For one SELECT: no BEGIN, no COMMIT."""
         with _translated():
-            async with Transaction(self._reading) as transaction:
-                yield Work(transaction, self._dialect)
+            async with Reading(self._reading) as source:
+                yield Work(source, self._dialect)
 
     @contextmanager
     def rows(self) -> Iterator[Work]:
