@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.cli.prefork import Prefork, Pulse
+from app.cli import keeper, prefork
+from app.cli.prefork import Pulse
 from app.core import ids
 from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
 
@@ -106,11 +107,22 @@ async def test_a_port_that_is_taken_ends_the_parent_at_once(environment: dict[st
 
 
 def ended(works: list[Callable[[Pulse], None]], tmp_path: Path) -> int:
-    """The exit code of a parent of these works, which runs in a process of its own."""
+    """The exit code of a parent that keeps these works, in a process of its own, which starts others by forking."""
     pid = os.fork()
     if pid == 0:
         try:
-            os._exit(Prefork(works, gone=lambda gone: (tmp_path / f"gone-{gone}").touch()).run())
+            heard, beats = prefork.pipe()
+
+            def start(place: int) -> int:
+                started = prefork.fork(works[place], Pulse(beats, place, parent=os.getpid()))
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.STOPPING)
+                return started
+
+            def gone(pid: int) -> None:
+                (tmp_path / f"gone-{pid}").touch()
+
+            pids = [start(place) for place in range(len(works))]
+            os._exit(keeper.Keeper(pids, beats=heard, start=start, gone=gone, cannot_start=3).run())
         finally:
             os._exit(99)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -130,8 +142,8 @@ def test_a_process_that_cannot_start_ends_them_all(tmp_path: Path) -> None:
 
 
 def test_a_process_that_hangs_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.cli.prefork._LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("app.cli.prefork._HANGS_AFTER", 10)
+    monkeypatch.setattr("app.cli.keeper._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("app.cli.keeper._HANGS_AFTER", 10)
 
     def hangs_once(pulse: Pulse) -> None:
         if (tmp_path / "hung").exists():
