@@ -2,6 +2,7 @@
 
 # isort: off
 from app.cli import counting  # noqa: F401 - before anything makes a metric
+from app.cli import plain  # noqa: F401 - before anything is told of rich
 
 # isort: on
 import asyncio

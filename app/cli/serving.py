@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from app.cli import counting, prefork
+from app.cli import counting, memory, prefork
 from app.cli.connections import bounded
 from app.cli.prefork import Pulse, Work
 from app.core import telemetry
@@ -24,6 +24,7 @@ from app.main import create_app
 
 _KEEP_ALIVE = 75  # seconds; longer than a proxy keeps a connection, so that it never sends into one that ends
 _TICKS = 5  # of uvicorn's tenths of a second, from beat to beat
+_TICKS_TO_GIVE_BACK = 50
 
 log = structlog.get_logger()
 
@@ -88,10 +89,17 @@ def _fork(works: list[tuple[Task, Work]], listening: socket, *, quiet: bool) -> 
 
 
 def _loaded(settings: Settings, **where: Any) -> "Server":
+    """All that serving needs, so that processes share it: the loop and the layers around the routes too."""
+    memory.in_one_heap()
     application = create_app(settings)
+    application.middleware_stack = application.build_middleware_stack()
+    config = _config(application, settings, **where)
+    config.load()
+    config.get_loop_factory()
     gc.collect()
     gc.freeze()  # what was loaded stays: no collection looks through it, nor makes forked processes copy it
-    return Server(_config(application, settings, **where), before_exit=application.state.container.events.stop)
+    memory.give_back()
+    return Server(config, before_exit=application.state.container.events.stop)
 
 
 def _serving(server: "Server", listening: socket) -> Work:
@@ -138,6 +146,8 @@ class Server(uvicorn.Server):
             if self._pulse.orphaned:
                 self._before_exit()
                 return True
+        if counter % _TICKS_TO_GIVE_BACK == 0:
+            memory.give_back()
         return await super().on_tick(counter)
 
 
