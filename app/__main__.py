@@ -2,6 +2,7 @@
 
 # isort: off
 from app.cli import counting  # noqa: F401 - before anything makes a metric
+from app.cli import plain  # noqa: F401 - before anything is told of rich
 
 # isort: on
 import asyncio
@@ -15,7 +16,7 @@ import typer
 
 from app.api.openapi import VERSION
 from app.api.wiring import Container
-from app.cli import serving
+from app.cli import prefork, serving
 from app.cli.clients import clients
 from app.cli.common import migrate_own, run, settings_of_process, told
 from app.cli.keys import keys
@@ -40,7 +41,9 @@ _DOCUMENTS = Path(__file__).parent.parent / "openapi"
 def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes behind the one port, about one a core.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=prefork.MOST - 1, help="Processes behind the one port, about one a core.")
+    ] = 1,
 ) -> None:
     """Serve the API (and, unless GUANCE_WORKER_IN_SERVER=false, deliver messages)."""
     settings = settings_of_process()
@@ -52,6 +55,12 @@ def serve(
     else:
         _require_keys(settings)
     raise typer.Exit(serving.serve(settings, host=host, port=port, workers=workers))
+
+
+@app.command(hidden=True)
+def replace(task: serving.Task, place: int, beats: int, listening: int, parent: int) -> None:
+    """For `serve --workers`, which starts it in the place of a process that ended."""
+    serving.replace(settings_of_process(), task, place=place, beats=beats, listening=listening, parent=parent)
 
 
 @app.command()

@@ -54,15 +54,20 @@ def main(
             if size:
                 made = stack.enter_context(_seeded(folder / name, server, accounts=size, workers=workers))
                 runners[name] = Runner(made, postgres=first, workers=workers, seconds=seconds, dirty=dirty)
-        windows, starts = _rounds(runners, only or list(OPERATIONS), rounds)
+        windows, starts, rested = _rounds(runners, only or list(OPERATIONS), rounds)
     told = {"accounts": accounts, "grown": grown, "rounds": rounds, "seconds": seconds, "workers": workers}
-    figures = Figures({**told, "cores": machine.CORES, "load": load.tool()}, windows, starts)
+    figures = Figures({**told, "cores": machine.CORES, "load": load.tool()}, windows, starts, rested)
     figures.write(out)
     typer.echo(report.markdown(figures))
 
 
-def _rounds(runners: dict[str, Runner], operations: list[str], rounds: int) -> tuple[list[Window], list[float]]:
-    """Windows, and the seconds of a start in each round. With a second runner the service takes turns with itself."""
+def _rounds(
+    runners: dict[str, Runner], operations: list[str], rounds: int
+) -> tuple[list[Window], list[float], list[float]]:
+    """Windows, and of each round the seconds of a start and the memory that it left.
+
+    With a second runner the service takes turns with itself.
+    """
     kinds = [
         (name, Kind(operation, contender, connections))
         for operation in operations
@@ -71,14 +76,15 @@ def _rounds(runners: dict[str, Runner], operations: list[str], rounds: int) -> t
         for name in runners
         if len(runners) == 1 or contender == "service"
     ]
-    windows, starts = [], []
+    windows, starts, rested = [], [], []
     for _ in range(rounds):
         starts.append(runners["service"].start())
         for name, kind in kinds:
             window = runners[name].window(kind)
             windows.append(replace(window, contender=GROWN) if name == GROWN else window)
             typer.echo(report.line(windows[-1]), err=True)
-    return windows, starts
+        rested.append(runners["service"].rested())
+    return windows, starts, rested
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,11 +53,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Figures:
-    """A run: its settings, its windows, and the seconds from each start of the service to its first 200."""
+    """A run: its settings, its windows, and the seconds from each start of the service to its first 200.
+
+    `rested` is the memory of the service in MiB after each round, when it had nothing to do for some seconds.
+    """
 
     settings: dict[str, Any]
     windows: list[Window]
     starts: list[float]
+    rested: list[float] = field(default_factory=list)
 
     def clean(self, kind: Kind) -> list[Window]:
         """The windows that count: clean ones; all of them where there is none."""
@@ -76,7 +80,7 @@ class Figures:
     @classmethod
     def read(cls, path: Path) -> "Figures":
         found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(found["settings"], [Window(**one) for one in found["windows"]], found["starts"])
+        return cls(**found | {"windows": [Window(**one) for one in found["windows"]]})
 
 
 def ratio(first: float | None, second: float | None) -> float | None:

@@ -14,6 +14,7 @@ from benchmarks.world import World
 _TRIES = 4  # windows for one figure before a dirty one is taken as it is
 _WARM = 1  # seconds
 _SETTLE = 10  # seconds at most between windows
+_REST = 10  # seconds; twice as long as the service takes to give back what it does not use (app/cli/serving.py)
 _SPARE = 1.5  # times as many requests as the last window of the kind took
 
 
@@ -34,6 +35,13 @@ class Runner:
         """Seconds from the command to the first 200, of another instance of the service."""
         with servers.service(self._world.folder, self._world.environment, workers=self._workers) as started:
             return started.started
+
+    def rested(self) -> float:
+        """MiB of the service when it has had nothing to do for a while."""
+        server = self._world.servers["service"]
+        self._until_idle(server)
+        time.sleep(_REST)
+        return pss(server.pid)
 
     def window(self, kind: Kind) -> Window:
         """One window, again while somebody else is busy. Raises RuntimeError for answers that are not as expected."""

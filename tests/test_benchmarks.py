@@ -129,6 +129,15 @@ def test_growth_compares_the_service_with_itself() -> None:
     assert "| login, CPU with more accounts, c=16 | 1.15× |  | 1.20× | **missed** |" in report.goals(found)
 
 
+def test_memory_after_load_is_that_of_a_round_that_is_over_and_the_most_of_a_window_stands_beside_it() -> None:
+    found = replace(figures(window("service", 1.0)), rested=[140.0, 180.0])
+
+    rows = report.goals(found).splitlines()
+
+    assert "| memory after load | 200.00 MiB | 150.00 MiB | 180.00 MiB | must |" in rows
+    assert "| memory right after a window, the most |  |  | 100.00 MiB |  |" in rows
+
+
 def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     found = figures(window("service", 0.5), window("b", 1.0))
 

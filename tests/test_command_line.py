@@ -278,3 +278,10 @@ def _wait_until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
+
+
+def test_it_loads_nothing_that_draws() -> None:
+    """rich is megabytes in every process, for colours that no log shows."""
+    loaded = "import app.__main__, sys; print('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_made: list[str] = []
 
 
 def together(arguments: list[str]) -> None:
@@ -18,6 +19,12 @@ def together(arguments: list[str]) -> None:
         return
     folder = os.environ[_FOLDER] = tempfile.mkdtemp(prefix="guance-metrics-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _made.append(folder)
+
+
+def handed_over() -> tuple[str, bool]:
+    """The folder, and whether it was made here: then whoever goes on in this process's place is to remove it."""
+    return os.environ[_FOLDER], bool(_made)
 
 
 together(sys.argv)

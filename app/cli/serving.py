@@ -5,61 +5,111 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from socket import socket
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from app.cli import counting, memory, prefork
 from app.cli.connections import bounded
-from app.cli.prefork import Prefork, Pulse, Work
+from app.cli.prefork import Pulse, Work
 from app.core import telemetry
 from app.core.config import Settings
 from app.main import create_app
 
 _KEEP_ALIVE = 75  # seconds; longer than a proxy keeps a connection, so that it never sends into one that ends
 _TICKS = 5  # of uvicorn's tenths of a second, from beat to beat
+_TICKS_TO_GIVE_BACK = 50
 
 log = structlog.get_logger()
+
+
+class Task(StrEnum):
+    """What a process is for."""
+
+    SERVE = "serve"
+    SHOW_METRICS = "show-metrics"
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
 
     Each worker is a process with connections, a hash thread and loops of its own; they share the socket, and nothing
-    else that a request needs.
+    else that a request needs. What this process becomes when it has forked them is not what called.
     """
-    application = create_app(settings)
-    gc.collect()
-    gc.freeze()  # what was loaded stays: no collection looks through it, nor makes forked processes copy it
-    events = application.state.container.events
-    config = _config(application, settings, host=host, port=port)
+    server = _loaded(settings, host=host, port=port)
     metrics_port = None if settings.is_development else settings.metrics_port
     if workers == 1:
         if metrics_port:
             telemetry.serve(metrics_port)
-        return Server(config, before_exit=events.stop).serve_all()
-    listening = config.bind_socket()
+        return server.serve_all()
+    listening = server.config.bind_socket()
     telemetry.forget(os.getpid())  # what it did so far, it did for all
-
-    def work(pulse: Pulse) -> None:
-        sys.exit(Server(config, before_exit=events.stop, pulse=pulse).serve_all([listening]))
-
-    works: list[Work] = [work] * workers
+    works = [(Task.SERVE, _serving(server, listening))] * workers
     if metrics_port:
-        works.append(partial(_show_metrics, metrics_port, listening))
-    # While anybody holds the socket open the kernel lets callers in whom nobody will answer.
-    return Prefork(works, gone=telemetry.forget, stopping=listening.close).run()
+        works.append((Task.SHOW_METRICS, partial(_show_metrics, metrics_port, listening)))
+    return _fork(works, listening, quiet=settings.log_level == "ERROR")
 
 
-def _config(application: Callable[..., Any], settings: Settings, *, host: str, port: int) -> uvicorn.Config:
+def replace(settings: Settings, task: Task, *, place: int, beats: int, listening: int, parent: int) -> NoReturn:
+    """Be the process of a task in the place of one that ended; `beats` and `listening` are its parent's descriptors."""
+    taken = socket(fileno=listening)
+    if task is Task.SHOW_METRICS and settings.metrics_port:
+        work: Work = partial(_show_metrics, settings.metrics_port, taken)
+    else:
+        work = _serving(_loaded(settings), taken)
+    prefork.live(work, Pulse(beats, place, parent=parent))
+
+
+def _fork(works: list[tuple[Task, Work]], listening: socket, *, quiet: bool) -> NoReturn:
+    """Fork a process for each of the works, and become what keeps them."""
+    heard, beats = prefork.pipe()
+    handed = [str(beats), str(listening.fileno()), str(os.getpid())]
+    pids, commands = [], []
+    for place, (task, work) in enumerate(works):
+        pids.append(prefork.fork(work, Pulse(beats, place, parent=os.getpid())))
+        commands.append([sys.executable, "-m", "app", "replace", task, str(place), *handed])
+    metrics, metrics_are_ours = counting.handed_over()
+    prefork.become_keeper(
+        pids=pids,
+        commands=commands,
+        beats=heard,
+        listening=listening.fileno(),
+        quiet=quiet,
+        metrics=metrics,
+        metrics_are_ours=metrics_are_ours,
+        metrics_of_living=telemetry.FILES_OF_LIVING,
+        cannot_start=STARTUP_FAILURE,
+    )
+
+
+def _loaded(settings: Settings, **where: Any) -> "Server":
+    """All that serving needs, so that processes share it: the loop and the layers around the routes too."""
+    memory.in_one_heap()
+    application = create_app(settings)
+    application.middleware_stack = application.build_middleware_stack()
+    config = _config(application, settings, **where)
+    config.load()
+    config.get_loop_factory()
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection looks through it, nor makes forked processes copy it
+    memory.give_back()
+    return Server(config, before_exit=application.state.container.events.stop)
+
+
+def _serving(server: "Server", listening: socket) -> Work:
+    return lambda pulse: sys.exit(server.serve_all([listening], pulse))
+
+
+def _config(application: Callable[..., Any], settings: Settings, **where: Any) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        host=host,
-        port=port,
+        **where,
         loop="uvloop",
         http=bounded(settings.receive_seconds),
         access_log=False,
@@ -75,13 +125,14 @@ def _config(application: Callable[..., Any], settings: Settings, *, host: str, p
 class Server(uvicorn.Server):
     """Ends what waits for events, which would keep the process for as long as it waits."""
 
-    def __init__(self, config: uvicorn.Config, *, before_exit: Callable[[], None], pulse: Pulse | None = None) -> None:
+    def __init__(self, config: uvicorn.Config, *, before_exit: Callable[[], None]) -> None:
         super().__init__(config)
         self._before_exit = before_exit
-        self._pulse = pulse
+        self._pulse: Pulse | None = None
 
-    def serve_all(self, sockets: list[socket] | None = None) -> int:
+    def serve_all(self, sockets: list[socket] | None = None, pulse: Pulse | None = None) -> int:
         """Until it is told to stop; the exit code."""
+        self._pulse = pulse
         self.run(sockets)
         return 0 if self.started else STARTUP_FAILURE
 
@@ -95,6 +146,8 @@ class Server(uvicorn.Server):
             if self._pulse.orphaned:
                 self._before_exit()
                 return True
+        if counter % _TICKS_TO_GIVE_BACK == 0:
+            memory.give_back()
         return await super().on_tick(counter)
 
 

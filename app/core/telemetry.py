@@ -20,6 +20,10 @@ from prometheus_client import (
     start_http_server,
 )
 
+# Of the folder in which several processes count: prometheus_client keeps in these what counts for a process (`pid`)
+# only as long as it lives, as its `mark_process_dead` knows.
+FILES_OF_LIVING = "gauge_live*_{pid}.db"
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OURS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)  # seconds: from a read to the pool's timeouts
 _THEIRS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds: what others take to answer

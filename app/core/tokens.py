@@ -83,7 +83,7 @@ class Tokens:
         self._private: dict[str, Key] = {}
         self._public: dict[str, Key] = {}
         # A signature that was good stays good until the token expires; whether the session lives is never cached.
-        self._verified: dict[tuple[str, str], tuple[Claims | ServiceClaims, datetime]] = {}
+        self._verified: dict[bytes, tuple[Claims | ServiceClaims, datetime]] = {}
 
     @property
     def life_seconds(self) -> int:
@@ -165,20 +165,21 @@ class Tokens:
         return str(jwt.encode(claims, self._private[key.kid], algorithm=ALGORITHM, headers=headers))
 
     def _known(self, token: str, audience: str, read: "_Reader") -> Claims | ServiceClaims:
-        if cached := self._verified.get((audience, token)):
+        if len(token) > _LENGTH or not token.isascii():
+            raise BadToken
+        key = digest(f"{audience} {token}")  # a sixth of the token's length, ten thousand times
+        if cached := self._verified.get(key):
             claims, expires = cached
             if now() < expires:
                 return claims
-            del self._verified[audience, token]
+            del self._verified[key]
         claims, expires = self._verify(token, audience, read)
         if len(self._verified) >= _CACHED:
             del self._verified[next(iter(self._verified))]  # the oldest; all at once would have to be verified anew
-        self._verified[audience, token] = claims, expires
+        self._verified[key] = claims, expires
         return claims
 
     def _verify(self, token: str, audience: str, read: "_Reader") -> tuple[Claims | ServiceClaims, datetime]:
-        if len(token) > _LENGTH or not token.isascii():
-            raise BadToken
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != ALGORITHM or header.get("typ") != TYPE or "crit" in header:

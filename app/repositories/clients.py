@@ -10,8 +10,9 @@ from sqlalchemy import select, update
 from app.core.callers import Service
 from app.models.clients import ClientSecret, ServiceClient
 from app.repositories.base import SERVES, Repository, by
+from app.repositories.direct import Fixed
 
-_IS_LIVE = select(ServiceClient.id).join(ClientSecret, SERVES)
+_IS_LIVE = Fixed(select(ServiceClient.id).join(ClientSecret, SERVES))
 
 
 class ClientRepository(Repository):
@@ -24,7 +25,7 @@ class ClientRepository(Repository):
 
     async def is_live(self, service: Service) -> bool:
         """For a call that loads nothing through its client."""
-        return await self._session.scalar(_IS_LIVE, by(service)) is not None
+        return bool(await self._run(_IS_LIVE, by(service)))
 
     async def use_secret(self, client_id: UUID, secret_hash: bytes, at: datetime) -> tuple[ServiceClient, UUID] | None:
         """The client that may act with the secret, and the secret's id; notes the use."""

@@ -11,6 +11,7 @@ from app.core.contacts import Identifier, Kind
 from app.core.errors import ClientDisabled
 from app.models.accounts import Account, AccountReference
 from app.repositories.base import Repository, among, by, through_client
+from app.repositories.direct import Fixed
 
 _SHOWN = (
     Account.id,
@@ -31,14 +32,18 @@ _SHOWN = (
     Account.closed_at,
 )
 _KEYS = {Kind.USERNAME: Account.username_key, Kind.EMAIL: Account.email_key, Kind.PHONE: Account.phone}
-_BY_KIND = {kind: through_client(select(*_SHOWN).where(column == bindparam("key"))) for kind, column in _KEYS.items()}
-_BY_IDS = {dialect: through_client(select(*_SHOWN).where(which)) for dialect, which in among(Account.id, "ids").items()}
+_BY_KIND = {
+    kind: Fixed(through_client(select(*_SHOWN).where(column == bindparam("key")))) for kind, column in _KEYS.items()
+}
+_BY_IDS = Fixed(
+    {dialect: through_client(select(*_SHOWN).where(which)) for dialect, which in among(Account.id, "ids").items()}
+)
 
 
 class DirectoryRepository(Repository):
     async def by_ids(self, service: Service, ids: Collection[UUID]) -> list[Any]:
         """Those that exist; raises ClientDisabled."""
-        return await self._read(_BY_IDS[self._dialect], {**by(service), "ids": list(ids)})
+        return await self._read(_BY_IDS, {**by(service), "ids": list(ids)})
 
     async def by_identifier(self, service: Service, identifier: Identifier) -> list[Any]:
         """One or none; raises ClientDisabled."""
@@ -57,8 +62,8 @@ class DirectoryRepository(Repository):
     async def set(self, account_id: UUID, values: Mapping[str, object]) -> None:
         await self._changed(update(Account).where(Account.id == account_id).values(**values))
 
-    async def _read(self, statement: Any, values: Mapping[str, object]) -> list[Any]:
-        rows = (await self._session.execute(statement, values)).all()
+    async def _read(self, statement: Fixed, values: Mapping[str, object]) -> list[Any]:
+        rows = await self._run(statement, values)
         if not rows:
             raise ClientDisabled
         return [row for row in rows if row.id]

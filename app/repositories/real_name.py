@@ -12,6 +12,7 @@ from app.core.errors import ClientDisabled, SessionEnded
 from app.models.accounts import Account
 from app.models.real_name import DocumentUse, ProviderCall, Submission, SubmissionStatus, SubmissionType
 from app.repositories.base import Repository, after, by, of, through_client, through_session
+from app.repositories.direct import Fixed
 
 _IN_FORCE = and_(Submission.status == SubmissionStatus.VERIFIED, Submission.superseded_at.is_(None))
 _PENDING = Submission.status == SubmissionStatus.PENDING
@@ -23,18 +24,20 @@ _FOREMOST = (
     .limit(1)
     .scalar_subquery()
 )
-_INVOICING = through_client(
-    select(
-        Account.id,
-        Account.status,
-        Submission.id.label("submission_id"),
-        Submission.type,
-        Submission.status.label("submission_status"),
-        Submission.sealed,
-        Submission.decided_at,
+_INVOICING = Fixed(
+    through_client(
+        select(
+            Account.id,
+            Account.status,
+            Submission.id.label("submission_id"),
+            Submission.type,
+            Submission.status.label("submission_status"),
+            Submission.sealed,
+            Submission.decided_at,
+        )
+        .outerjoin(Submission, Submission.id == _FOREMOST)
+        .where(Account.id == bindparam("account_id"))
     )
-    .outerjoin(Submission, Submission.id == _FOREMOST)
-    .where(Account.id == bindparam("account_id"))
 )
 
 
@@ -106,7 +109,7 @@ class RealNameRepository(Repository):
 
     async def invoicing(self, service: Service, account_id: UUID) -> Any:
         """The account and what is in force or pending of it, in one statement; None for no such account."""
-        rows = (await self._session.execute(_INVOICING, {**by(service), "account_id": account_id})).all()
+        rows = await self._run(_INVOICING, {**by(service), "account_id": account_id})
         if not rows:
             raise ClientDisabled
         return rows[0] if rows[0].id else None

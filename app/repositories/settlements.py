@@ -15,6 +15,7 @@ from app.models.cloud_accounts import CloudAccount
 from app.models.settlements import Cause, Settlement
 from app.models.workspaces import Workspace
 from app.repositories.base import Repository, among, by, of, through_client, through_session
+from app.repositories.direct import Fixed
 
 _NEXT = aliased(Settlement)
 _FOLLOWED = and_(_NEXT.workspace_id == Settlement.workspace_id, _NEXT.follows == Settlement.effective_from)
@@ -144,9 +145,10 @@ class SettlementRepository(Repository):
 
         None is now, whatever the time is where the last change was made. Raises ClientDisabled.
         """
-        when = "now" if moment is None else "past"
-        values = {**by(service), "workspaces": list(workspace_ids), "moment": moment}
-        rows = (await self._session.execute(_PAID_BY[when, self._dialect], values)).all()
+        statement, values = _PAID_BY_NOW, {**by(service), "workspaces": list(workspace_ids)}
+        if moment is not None:
+            statement, values = _PAID_BY_THEN, {**values, "moment": moment}
+        rows = await self._run(statement, values)
         if not rows:
             raise ClientDisabled
         return [row for row in rows if row.id]
@@ -210,8 +212,12 @@ def _paid_by(which: ColumnElement[bool], *, past: bool) -> Any:
     )
 
 
-_PAID_BY = {
-    (when, dialect): through_client(_paid_by(which, past=when == "past"))
-    for when in ("now", "past")
-    for dialect, which in among(Workspace.id, "workspaces").items()
-}
+_PAID_BY_NOW, _PAID_BY_THEN = (
+    Fixed(
+        {
+            dialect: through_client(_paid_by(which, past=past))
+            for dialect, which in among(Workspace.id, "workspaces").items()
+        }
+    )
+    for past in (False, True)
+)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -185,6 +186,14 @@ def test_token_that_was_verified_once_still_expires() -> None:
         service.verify(token)
     with time_machine.travel(start + timedelta(seconds=600), tick=False), pytest.raises(BadToken):
         service.verify(token)
+
+
+def test_a_token_that_was_verified_is_not_kept() -> None:
+    """Ten thousand are remembered, by a digest: a token is many times as long, and somebody's."""
+    service, token = tokens(), forge(header(), claims())
+    held = sys.getrefcount(token)
+    service.verify(token)
+    assert sys.getrefcount(token) == held
 
 
 def test_token_that_was_verified_once_stops_with_its_key() -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.cli.prefork import Prefork, Pulse
+from app.cli import keeper, prefork
+from app.cli.prefork import Pulse
 from app.core import ids
 from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
 
@@ -74,6 +77,64 @@ async def test_a_killed_process_is_replaced_and_the_others_go_on(environment: di
     assert "process_replaced" in logs_of(tmp_path)
 
 
+async def test_all_of_them_are_replaced_when_all_are_killed(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        killed = children(parent.pid)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: len(set(children(parent.pid)) - set(killed)) == WORKERS)
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), within=60)
+        parent.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(parent.wait, 20) == 0
+    told = [json.loads(line) for line in logs_of(tmp_path).splitlines() if "process_replaced" in line]
+    assert sorted(line["pid"] for line in told) == killed
+    for line in told:
+        assert line.keys() == {"event", "level", "logger", "timestamp", "pid", "exit_code"}
+        assert (line["level"], line["exit_code"]) == ("warning", -signal.SIGKILL)
+        assert abs(datetime.fromisoformat(line["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=2)
+
+
+async def test_the_parent_ends_one_that_has_only_begun_to_load(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        before = children(parent.pid)
+        os.kill(before[0], signal.SIGKILL)
+        await eventually(lambda: set(children(parent.pid)) - set(before))
+        processes = children(parent.pid)
+        parent.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(parent.wait, 20) == 0
+        assert all(is_gone(pid) for pid in processes)
+
+
+async def test_the_parent_keeps_nothing_of_what_it_loaded(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        assert resident(parent.pid) < 20
+        assert all(resident(child) > 50 for child in children(parent.pid))
+
+
+async def test_what_a_hash_took_is_given_back_within_seconds(environment: dict[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        body = {"method": "password", "identifier": "nobody@example.com", "password": "correct horse battery staple"}
+        before = {child: resident(child) for child in children(parent.pid)}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            for _ in range(WORKERS * 3):  # each on a connection of its own, so that most of the processes hash
+                await client.post("/v1/sessions", json=body, headers={"Connection": "close"})
+        await eventually(lambda: all(resident(child) < mib + 14 for child, mib in before.items()))
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 async def test_the_parent_ends_them_all_and_leaves_nothing(
     environment: dict[str, str], tmp_path: Path, told: signal.Signals
@@ -106,11 +167,22 @@ async def test_a_port_that_is_taken_ends_the_parent_at_once(environment: dict[st
 
 
 def ended(works: list[Callable[[Pulse], None]], tmp_path: Path) -> int:
-    """The exit code of a parent of these works, which runs in a process of its own."""
+    """The exit code of a parent that keeps these works, in a process of its own, which starts others by forking."""
     pid = os.fork()
     if pid == 0:
         try:
-            os._exit(Prefork(works, gone=lambda gone: (tmp_path / f"gone-{gone}").touch()).run())
+            heard, beats = prefork.pipe()
+
+            def start(place: int) -> int:
+                started = prefork.fork(works[place], Pulse(beats, place, parent=os.getpid()))
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.STOPPING)
+                return started
+
+            def gone(pid: int) -> None:
+                (tmp_path / f"gone-{pid}").touch()
+
+            pids = [start(place) for place in range(len(works))]
+            os._exit(keeper.Keeper(pids, beats=heard, start=start, gone=gone, cannot_start=3).run())
         finally:
             os._exit(99)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -130,8 +202,8 @@ def test_a_process_that_cannot_start_ends_them_all(tmp_path: Path) -> None:
 
 
 def test_a_process_that_hangs_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.cli.prefork._LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("app.cli.prefork._HANGS_AFTER", 10)
+    monkeypatch.setattr("app.cli.keeper._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("app.cli.keeper._HANGS_AFTER", 10)
 
     def hangs_once(pulse: Pulse) -> None:
         if (tmp_path / "hung").exists():
