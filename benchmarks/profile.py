@@ -23,8 +23,8 @@ _WAITING = ("Condition.wait (", "_worker (concurrent/")  # threads that are give
 # What the server is started with for it.
 POSTGRES = ("shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=on")
 _STATEMENTS = """
-    SELECT calls, total_exec_time + total_plan_time AS ms, shared_blks_hit + shared_blks_read AS pages,
-        regexp_replace(query, '\\s+', ' ', 'g') AS text
+    SELECT calls, total_exec_time + total_plan_time AS ms, total_plan_time AS planning,
+        shared_blks_hit + shared_blks_read AS pages, regexp_replace(query, '\\s+', ' ', 'g') AS text
     FROM pg_stat_statements WHERE calls > 0 AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     ORDER BY ms DESC LIMIT 15
 """
@@ -56,12 +56,13 @@ async def _forget_statements(database: str) -> None:
 
 
 async def _statements(database: str, requests: int) -> str:
-    """The dearest ones: how often in a request, planning and executing it, and the pages that it looked at."""
+    """The dearest ones: how often in a request, planning and executing it, planning alone, and the pages looked at."""
     connection = await asyncpg.connect(database)
     rows = await connection.fetch(_STATEMENTS)
     await connection.close()
     return "\n".join(
-        f"{row['calls'] / requests:6.2f} × {row['ms'] / row['calls']:7.3f} ms {row['pages'] / row['calls']:7.0f} pages"
+        f"{row['calls'] / requests:6.2f} × {row['ms'] / row['calls']:7.3f} ms"
+        f" (planning {row['planning'] / row['calls']:.3f}) {row['pages'] / row['calls']:7.0f} pages"
         f"  {row['text'][:_SHOWN_OF_A_STATEMENT]}"
         for row in rows
     )
