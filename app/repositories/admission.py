@@ -1,8 +1,8 @@
 """Letting somebody in by one statement: all of it if its conditions hold, else nothing.
 
-Only PostgreSQL writes in a WITH. It is a short cut of what `SessionService` does in steps, which say why when this
-lets nobody in, and which SQLite goes anyway. Each part names the one before it, so that they run in the order in which
-the steps take their rows: the account, the code, then the counters (in the order of their keys).
+Only PostgreSQL writes in a WITH. It is a short cut of what `services/admission.py` does in steps, which say why when
+this lets nobody in, and which SQLite goes anyway. Each part names the one before it, so that they run in the order in
+which the steps take their rows: the account, the code, then the counters (in the order of their keys).
 """
 
 from collections.abc import Sequence

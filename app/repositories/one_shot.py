@@ -1,6 +1,7 @@
 """A single read on a connection of its own: what a session executes it with, and nothing of what entities need."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from sqlalchemy import Executable
@@ -37,21 +38,11 @@ class OneShot:
         Who comes first is served first. The pool lets whoever comes just then go before those it has woken, who then
         stand at the end of its line again: under load a few would wait many times as long as the others.
         """
-        await self._take_turn()
-        try:
-            rows: Rows = await greenlet_spawn(self._run, statement, values)
-        finally:
-            self._turns.release()
-        return rows
+        return await self._in_turn(self._run, statement, values)
 
     async def execute(self, statement: Executable, values: Values | None = None) -> Rows:
         """The same for a statement that was put together just now."""
-        await self._take_turn()
-        try:
-            rows: Rows = await greenlet_spawn(self._fetch, statement, values)
-        finally:
-            self._turns.release()
-        return rows
+        return await self._in_turn(self._fetch, statement, values)
 
     async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row; None without one."""
@@ -60,12 +51,17 @@ class OneShot:
     async def write(self) -> None:
         """A read leaves nothing to be written."""
 
-    async def _take_turn(self) -> None:
+    async def _in_turn(self, read: Callable[..., Rows], *arguments: Any) -> Rows:
         if self._turns.locked():
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         else:
             await self._turns.acquire()
+        try:
+            rows: Rows = await greenlet_spawn(read, *arguments)
+        finally:
+            self._turns.release()
+        return rows
 
     def _run(self, statement: Fixed, values: Values) -> Rows:
         engine = self._engine if self._engine.dialect.name == "postgresql" else self._reading

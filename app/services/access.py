@@ -59,22 +59,16 @@ class Access:
         self.idle = idle
         self._longest = longest
 
-    async def open(
-        self,
-        uow: Work,
-        account: Account | Holder,
-        *,
-        method: Method,
-        delivery: Delivery,
-        origin: Origin,
-        action: Action = Action.LOGGED_IN,
-        name: str | None = None,
-    ) -> Grant:
-        """Begin a session and write down that it began; `name` is the person, where a service said who it is."""
-        opening = self.prepare(account, method=method, delivery=delivery, origin=origin, action=action, name=name)
+    def open(self, uow: Work, opening: Opening) -> Grant:
+        """Begin the session, and write down that it began, with the transaction."""
         uow.sessions.add(opening.session)
         uow.activity.add(opening.entry)
-        uow.after.append(SESSIONS.labels(method).inc)
+        uow.after.append(SESSIONS.labels(opening.session.method).inc)
+        return self.grant(opening.session, opening.refresh_token)
+
+    def opened(self, opening: Opening) -> Grant:
+        """It has begun already."""
+        SESSIONS.labels(opening.session.method).inc()
         return self.grant(opening.session, opening.refresh_token)
 
     def prepare(
@@ -87,7 +81,7 @@ class Access:
         action: Action = Action.LOGGED_IN,
         name: str | None = None,
     ) -> Opening:
-        """The rows of a session that begins; they are not written."""
+        """A session that may begin, and its line in the trail; `name` is the person, where a service said who it is."""
         at, session_id = now(), ids.new()
         refresh_token = self.refresh_tokens.mint(session_id)
         session = Session(
@@ -105,11 +99,6 @@ class Access:
         )
         written = entry(action, account.id, origin=origin, session_id=session_id, new=method, name=name)
         return Opening(session, written, refresh_token)
-
-    def opened(self, opening: Opening) -> Grant:
-        """It has begun, without `open`."""
-        SESSIONS.labels(opening.session.method).inc()
-        return self.grant(opening.session, opening.refresh_token)
 
     def grant(self, session: Session, refresh_token: str) -> Grant:
         """A fresh access token beside the refresh token now in force."""

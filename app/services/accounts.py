@@ -180,14 +180,10 @@ class AccountService:
                 at=now(),
             )
             await uow.challenges.belong(challenge.id, account.id)
-            grant = await self.access.open(
-                uow,
-                account,
-                method=Method.REGISTRATION,
-                delivery=delivery,
-                origin=origin,
-                action=Action.REGISTERED,
+            opening = self.access.prepare(
+                account, method=Method.REGISTRATION, delivery=delivery, origin=origin, action=Action.REGISTERED
             )
+            grant = self.access.open(uow, opening)
         return account, grant
 
     async def _claim_phone(self, account: Account, phone: str, session_id: UUID, origin: Origin) -> None:

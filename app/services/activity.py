@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from app.core.callers import Caller, Origin, Service, Staff
@@ -29,50 +29,36 @@ class Entry:
     created_at: datetime
 
 
-def record(
-    uow: Work,
-    action: Action,
-    account_id: UUID | None,
-    *,
-    origin: Origin | None = None,
-    session_id: UUID | None = None,
-    actor: Actor = Actor.HOLDER,
-    name: str | None = None,
-    old: str | None = None,
-    new: str | None = None,
-) -> None:
+def record(uow: Work, action: Action, account_id: UUID | None, **members: Unpack["Members"]) -> None:
     """Write one act, in the transaction of its effect."""
-    uow.activity.add(
-        entry(action, account_id, origin=origin, session_id=session_id, actor=actor, name=name, old=old, new=new)
-    )
+    uow.activity.add(entry(action, account_id, **members))
 
 
-def entry(
-    action: Action,
-    account_id: UUID | None,
-    *,
-    origin: Origin | None = None,
-    session_id: UUID | None = None,
-    actor: Actor = Actor.HOLDER,
-    name: str | None = None,
-    old: str | None = None,
-    new: str | None = None,
-) -> Activity:
-    """One act, to be written; `old` and `new` come masked.
+class Members(TypedDict, total=False):
+    """What else is said of an act; `old` and `new` come masked. No origin: the service did it by itself."""
 
-    No origin: the service did it by itself. No account: nobody's.
-    """
+    origin: Origin | None
+    session_id: UUID | None
+    actor: Actor
+    name: str | None
+    old: str | None
+    new: str | None
+
+
+def entry(action: Action, account_id: UUID | None, **members: Unpack[Members]) -> Activity:
+    """One act, to be written. No account: nobody's."""
+    origin = members.get("origin")
     return Activity(
         account_id=account_id,
         action=action,
-        actor=actor,
-        actor_name=name,
-        session_id=session_id,
+        actor=members.get("actor", Actor.HOLDER),
+        actor_name=members.get("name"),
+        session_id=members.get("session_id"),
         ip=origin.ip if origin else None,
         user_agent=origin.user_agent if origin else None,
         request_id=origin.request_id if origin else None,
-        old_value=old,
-        new_value=new,
+        old_value=members.get("old"),
+        new_value=members.get("new"),
     )
 
 

@@ -11,7 +11,6 @@ from app.core.callers import Caller, Origin
 from app.core.clock import now
 from app.core.crypto import digest
 from app.core.errors import (
-    AccountSuspended,
     AppError,
     InvalidCredentials,
     InvalidRefreshToken,
@@ -24,11 +23,12 @@ from app.core.telemetry import LOGIN_FAILURES
 from app.models.accounts import Account, Status
 from app.models.activity import Action, Actor
 from app.models.sessions import Delivery, Ending, Method, Session
-from app.models.verification import Challenge, Purpose
+from app.models.verification import Purpose
 from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.access import Access, Grant
 from app.services.activity import record
+from app.services.admission import Admission, refuse_inactive
 from app.services.open_codes import OpenCodes, Sent
 from app.services.throttling import Throttling
 from app.services.verification import Verification
@@ -64,6 +64,7 @@ class SessionService:
         uow: UnitOfWork,
         *,
         access: Access,
+        admission: Admission,
         verification: Verification,
         codes: OpenCodes,
         throttling: Throttling,
@@ -73,6 +74,7 @@ class SessionService:
     ) -> None:
         self.uow = uow
         self.access = access
+        self.admission = admission
         self.verification = verification
         self.codes = codes
         self.throttling = throttling
@@ -101,23 +103,18 @@ class SessionService:
     async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
         right = await self.hasher.verify(password, attempt.password_hash)
-        if attempt.account is None or not right:
+        account, hashed = attempt.account, attempt.password_hash
+        if account is None or hashed is None or not right:
             await self._note_failure(attempt, origin)
             raise InvalidCredentials
-        better = None
-        if attempt.password_hash and self.hasher.is_outdated(attempt.password_hash):
-            better = await self.hasher.hash(password)
-        if better is None and (grant := await self._admit_at_once(attempt, delivery, origin)):
-            return grant
-        return await self._admit(attempt.account, attempt.password_hash, better, delivery, origin)
+        better = await self.hasher.hash(password) if self.hasher.is_outdated(hashed) else None
+        return await self.admission.by_password(account, hashed, better=better, delivery=delivery, origin=origin)
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
         with _counted(Method.CODE):
             challenge = await self.verification.check(challenge_id, purpose=Purpose.LOGIN, code=code)
-            if grant := await self._admit_by_code_at_once(challenge, delivery, origin):
-                return grant
-            return await self._admit_by_code(challenge, delivery, origin)
+            return await self.admission.by_code(challenge, delivery=delivery, origin=origin)
 
     async def log_in_by_ticket(self, *, ticket: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises InvalidTicket and AccountSuspended. The ticket names who asked for it; the trail keeps the login."""
@@ -132,10 +129,11 @@ class SessionService:
             redeemed = await uow.sessions.redeem_ticket(digest(ticket), now())
             if redeemed is None or account is None or account.status == Status.CLOSED:
                 raise InvalidTicket
-            _refuse_inactive(account)
-            return await self.access.open(
-                uow, account, method=Method.TICKET, delivery=delivery, origin=origin, name=redeemed.actor
+            refuse_inactive(account)
+            opening = self.access.prepare(
+                account, method=Method.TICKET, delivery=delivery, origin=origin, name=redeemed.actor
             )
+            return self.access.open(uow, opening)
 
     async def refresh(self, *, token: str, origin: Origin) -> Grant:
         """Exchange the refresh token for the next one and an access token.
@@ -210,64 +208,6 @@ class SessionService:
             record(uow, Action.LOGIN_FAILED, account_id, origin=origin, actor=Actor.UNKNOWN)
 
     @retried
-    async def _admit_at_once(self, attempt: _Attempt, delivery: Delivery, origin: Origin) -> Grant | None:
-        """None when something stands against it: `_admit` says what."""
-        account, hashed = attempt.account, attempt.password_hash
-        if account is None or hashed is None:
-            return None
-        opening = self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
-        with self.uow.rows() as uow:  # one statement is a transaction of its own
-            begun = await uow.admission.by_password(
-                opening.session, opening.entry, hashed=hashed, throttles=self.throttling.keys(account)
-            )
-        return self.access.opened(opening) if begun else None
-
-    @retried
-    async def _admit_by_code_at_once(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant | None:
-        """The same, for `_admit_by_code`."""
-        if challenge.account_id is None:
-            return None
-        with self.uow.rows() as uow:
-            account = await uow.accounts.holder_of(challenge.account_id)
-        if account is None:
-            return None
-        opening = self.access.prepare(account, method=Method.CODE, delivery=delivery, origin=origin)
-        with self.uow.rows() as uow:
-            begun = await uow.admission.by_code(
-                opening.session,
-                opening.entry,
-                challenge=challenge,
-                budgets=self.verification.counters(challenge),
-                throttles=self.throttling.keys(account),
-            )
-        return self.access.opened(opening) if begun else None
-
-    @retried
-    async def _admit(
-        self, account: Holder, old_hash: str | None, better: str | None, delivery: Delivery, origin: Origin
-    ) -> Grant:
-        _refuse_inactive(account)
-        async with self.uow() as uow:
-            if not await uow.accounts.has_hash(account.id, old_hash):
-                _refuse_inactive(await uow.accounts.get_one(account.id))
-                raise InvalidCredentials  # changed while we compared
-            if better and old_hash:
-                await uow.accounts.upgrade_hash(account.id, old=old_hash, new=better)
-            await self.throttling.forgive(uow, account)
-            return await self.access.open(uow, account, method=Method.PASSWORD, delivery=delivery, origin=origin)
-
-    @retried
-    async def _admit_by_code(self, challenge: Challenge, delivery: Delivery, origin: Origin) -> Grant:
-        async with self.uow() as uow:
-            account = await uow.accounts.hold_holder(challenge.account_id) if challenge.account_id else None
-            await self.verification.consume(uow, challenge)
-            if account is None:
-                raise InvalidCredentials
-            _refuse_inactive(account)
-            await self.throttling.forgive(uow, account)
-            return await self.access.open(uow, account, method=Method.CODE, delivery=delivery, origin=origin)
-
-    @retried
     async def _rotate(self, session_id: UUID, token: str) -> tuple[Session, str | None]:
         """Exchange the token, if it is the one in force: the session and the next token, None if it was not."""
         async with self.uow() as uow:
@@ -322,11 +262,3 @@ def _seconds() -> float:
 
 def _may_refresh(session: Session, account: Account) -> bool:
     return session.ended_at is None and session.expires_at > now() and account.status == Status.ACTIVE
-
-
-def _refuse_inactive(account: Account | Holder) -> None:
-    """Told only to who proved to be the holder."""
-    if account.status == Status.SUSPENDED:
-        raise AccountSuspended
-    if account.status == Status.CLOSED:
-        raise InvalidCredentials

@@ -6,6 +6,7 @@ from datetime import timedelta
 from app.api.wiring.shared import Shared
 from app.services.accounts import AccountService
 from app.services.activity import ActivityService
+from app.services.admission import Admission
 from app.services.change_views import ChangeViews
 from app.services.closing import BoundWorkspaces, ClosingService, Debts, RecentChanges
 from app.services.credential_effects import CredentialEffects
@@ -113,6 +114,7 @@ def _sessions(shared: Shared, throttling: Throttling) -> SessionService:
     return SessionService(
         shared.uow,
         access=shared.access,
+        admission=Admission(shared.uow, access=shared.access, verification=shared.verification, throttling=throttling),
         verification=shared.verification,
         codes=shared.codes,
         throttling=throttling,
