@@ -119,13 +119,18 @@ def imports(tree: ast.Module) -> set[str]:
 
 
 def test_the_service_runs_no_commands_and_evaluates_no_text() -> None:
-    """Nor makes patterns of anything but its own words."""
-    forbidden = {"eval", "exec", "compile", "os.system", "os.popen", "os.execv", "os.execve", "__import__"}
+    """But for itself: the parent of several processes becomes one, which starts others.
+
+    Nor makes it patterns of anything but its own words.
+    """
+    running = {"os.system", "os.popen", "os.execv", "os.execve", "os.posix_spawn", "os.posix_spawnp"}
+    forbidden = {"eval", "exec", "compile", "__import__"} | running
+    own = {("prefork.py", "os.execv"), ("keeper.py", "os.posix_spawn")}
     for path in SOURCES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert imports(tree) & {"subprocess", "pickle", "marshal", "shelve", "xml", "xml.etree"} == set(), path
         for name, call in calls(tree):
-            assert name not in forbidden, path
+            assert name not in forbidden or (path.name, name) in own, path
             if name.startswith("re.") and name != "re.escape":
                 assert all(name.isupper() or name == "sorted" for name in names(call.args[0])), (
                     path,
