@@ -97,11 +97,11 @@ class Runner:
             except Unavailable:
                 WORKER_FAILURES.labels(work.__qualname__, "unavailable").inc()
                 log.warning("worker_waits", work=work.__qualname__, why="database unavailable")
-                pause = max(every, _AWAY_PAUSE)
+                pause = _AWAY_PAUSE  # soon, also where a pass is due every few minutes only
             except Exception:
                 WORKER_FAILURES.labels(work.__qualname__, "error").inc()
                 log.exception("worker_failed", work=work.__qualname__)
-                pause = max(every, _AWAY_PAUSE)
+                pause = _AWAY_PAUSE  # soon, also where a pass is due every few minutes only
             await self._pause(pause, wake)
 
     async def _pause(self, seconds: float, wake: asyncio.Event | None) -> None:

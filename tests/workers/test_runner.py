@@ -135,3 +135,24 @@ async def test_a_loop_that_failed_goes_on(api: Api, trouble: Exception) -> None:
         await stumbling.stumbled.wait()
         runner.wake()
         await gateway.arrived.wait()
+
+
+async def test_what_is_due_every_few_minutes_is_tried_again_within_seconds_when_it_failed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.workers.runner._AWAY_PAUSE", 0.05)
+    runner, passes, again = runner_of(api), 0, asyncio.Event()
+
+    async def forget() -> int:
+        nonlocal passes
+        passes += 1
+        if passes == 1:
+            raise DatabaseUnavailable
+        again.set()
+        return 0
+
+    monkeypatch.setattr(runner.upkeep, "forget", forget)
+    async with going(runner):
+        await again.wait()
+
+    assert passes == 2
