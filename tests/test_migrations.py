@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -334,3 +336,23 @@ async def of_sqlite(connection: AsyncConnection) -> dict[str, str]:
     for (_, table), constraints in checks.items():
         found |= {f"{table} constraint {check['name']}": str(check["sqltext"]) for check in constraints}
     return found
+
+
+def test_revisions_are_read_from_the_files_as_alembic_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process that serves, which loads no alembic; with a type or without."""
+    script = ScriptDirectory.from_config(Config(Path(__file__).parents[1] / "alembic.ini"))
+    assert migrations.head() == script.get_current_head()
+    (tmp_path / "first.py").write_text('revision: str = "2026_01_01_first"\ndown_revision: str | None = None\n')
+    (tmp_path / "second.py").write_text('revision = "2026_01_02_second"\ndown_revision = "2026_01_01_first"\n')
+    monkeypatch.setattr(migrations, "_VERSIONS", tmp_path)
+
+    assert migrations.head() == "2026_01_02_second"
+    fits = migrations.fits()
+    assert [fits(one) for one in ("2026_01_02_second", "2026_01_01_first", "2026_01_03_next", None)] == [
+        True,
+        False,
+        True,
+        False,
+    ]

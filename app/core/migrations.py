@@ -92,13 +92,13 @@ def _revisions() -> dict[str, str | None]:
 
 
 def _named(module: ast.Module) -> dict[str, Any]:
-    """What a migration's file says of itself: `name: type = value`."""
+    """What a migration's file says of itself: `name = value`, with a type or without."""
     return {
-        node.target.id: node.value.value
+        target.id: node.value.value
         for node in module.body
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
     }
 
 
