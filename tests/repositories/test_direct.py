@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import bindparam, func, literal_column, select, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from app.core import ids
 from app.core.clock import now
-from app.core.errors import DatabaseUnavailable, NotReady, SessionEnded, UsernameTaken
+from app.core.errors import SessionEnded, UsernameTaken
 from app.models.activity import Action, Activity, Actor
 from app.models.events import Event, EventType
 from app.models.outbox import OutboxMessage
@@ -17,6 +18,7 @@ from app.models.sessions import Session
 from app.repositories import inserts
 from app.repositories.base import table
 from app.repositories.direct import Fixed
+from app.repositories.one_shot import OneShot
 from app.repositories.transaction import Transaction
 from tests.repositories.test_unit_of_work import account, add, exists, uow_of
 from tests.support.api import Api, statements
@@ -57,8 +59,8 @@ async def test_rows_of_several_tables_are_one_statement_and_those_of_one_keep_th
             work.activity.add(entry())
             for one in events:
                 work.events.add(one)
-    async with uow_of(pg_api).reading() as work:
-        written = list(await work.source.session.scalars(select(Event.id).order_by(Event.written)))
+    async with Transaction(pg_api.container.engine) as transaction:
+        written = list(await transaction.session.scalars(select(Event.id).order_by(Event.written)))
 
     assert len(sent) == 2
     assert written == [one.id for one in events]
@@ -111,12 +113,11 @@ async def test_a_statement_that_is_cancelled_leaves_no_connection_lent_or_busy(p
     uow, engine = uow_of(pg_api), pg_api.container.engine
 
     async def sleep_in_a_transaction() -> None:
-        async with uow() as work:
-            await work.source.run(_SLEEPS, {"seconds": 30})
+        async with Transaction(engine) as transaction:
+            await transaction.run(_SLEEPS, {"seconds": 30})
 
     async def sleep_alone() -> None:
-        with uow.rows() as work:
-            await work.source.run(_SLEEPS, {"seconds": 30})
+        await OneShot(engine).run(_SLEEPS, {"seconds": 30})
 
     sleepers = [asyncio.create_task(sleep()) for sleep in (sleep_in_a_transaction, sleep_alone) * 2]
     await asyncio.sleep(0.3)
@@ -129,11 +130,10 @@ async def test_a_statement_that_is_cancelled_leaves_no_connection_lent_or_busy(p
 
 
 async def test_a_mistake_in_a_statement_is_told_and_the_connection_is_good_for_the_next(pg_api: Api) -> None:
-    uow = uow_of(pg_api)
-    with pytest.raises(NotReady), uow.rows() as work:  # which is what an old schema looks like
-        await work.source.run(_MISTAKEN, {})
+    with pytest.raises(ProgrammingError):
+        await OneShot(pg_api.container.engine).run(_MISTAKEN, {})
 
-    assert not await exists(uow, "anybody")
+    assert not await exists(uow_of(pg_api), "anybody")
 
 
 async def test_a_connection_that_was_cut_is_given_up_with_the_statement_that_found_out(pg_api: Api) -> None:
@@ -149,14 +149,13 @@ async def test_a_connection_that_was_cut_is_given_up_with_the_statement_that_fou
     failed = 0
     for _ in range(10):
         try:
-            with uow.rows() as work:
-                await work.source.run(_LAST, {})
-        except DatabaseUnavailable:
+            await OneShot(engine).run(_LAST, {})
+        except DBAPIError as error:
+            assert error.connection_invalidated
             failed += 1
 
     assert failed <= 3
-    with uow.rows() as work:
-        assert await work.source.run(_LAST, {}) == []
+    assert await OneShot(engine).run(_LAST, {}) == []
 
 
 async def test_a_session_that_ended_is_told_by_the_direct_way_too(api: Api) -> None:
