@@ -28,7 +28,8 @@ def table(model: type[DeclarativeBase]) -> Table:
 class Source(Protocol):
     """Where statements go: a transaction, or a connection for one read."""
 
-    late: list[DeclarativeBase]  # rows that are written at the end
+    def add(self, row: DeclarativeBase) -> None:
+        """A row that is written at the end."""
 
     @property
     def session(self) -> AsyncSession: ...
@@ -67,7 +68,7 @@ class Journal(Repository, Generic[Row]):
     touched = False  # whether the transaction adds to it: somebody may want to know
 
     def add(self, row: Row) -> None:
-        self._source.late.append(row)
+        self._source.add(row)
         self.touched = True
 
 

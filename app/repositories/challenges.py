@@ -45,7 +45,7 @@ _CONSUME = Fixed(used_up())
 class ChallengeRepository(Repository):
     async def add(self, challenge: Challenge) -> None:
         """Write it now, with the message that carries its code: rows that refer to it follow."""
-        self._source.late.append(challenge)
+        self._source.add(challenge)
         await self._source.write()
 
     async def get(self, challenge_id: UUID) -> Challenge | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -25,7 +25,6 @@ class OneShot:
         self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
-        self.late: list[DeclarativeBase] = []
         self._turns, self._patience = asyncio.Semaphore(pool.size()), pool.timeout()
 
     @property
@@ -47,6 +46,10 @@ class OneShot:
     async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row; None without one."""
         return (await self.execute(statement, values)).scalar()
+
+    def add(self, row: DeclarativeBase) -> NoReturn:
+        """Nobody would write it. Raises TypeError."""
+        raise TypeError(f"a {type(row).__name__} was added to what only reads")
 
     async def write(self) -> None:
         """A read leaves nothing to be written."""

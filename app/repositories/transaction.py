@@ -2,6 +2,7 @@
 
 import asyncio
 from types import TracebackType
+from typing import NoReturn
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -23,7 +24,7 @@ class Transaction:
         self._engine = engine
         self._connection: Connection
         self._session: AsyncSession | None = None
-        self.late: list[DeclarativeBase] = []
+        self._late: list[DeclarativeBase] = []
 
     async def __aenter__(self) -> "Transaction":
         self._connection = await greenlet_spawn(self._begin)
@@ -49,14 +50,18 @@ class Transaction:
             self._session = AsyncSession(connection, expire_on_commit=False, autoflush=False)
         return self._session
 
+    def add(self, row: DeclarativeBase) -> None:
+        """A row that nothing else in the transaction reads: it is written at the end."""
+        self._late.append(row)
+
     async def run(self, statement: Fixed, values: Values) -> Rows:
         return await run(self._connection, statement, values)
 
     async def write(self) -> None:
-        """Write the rows in `late` now. What the session has new goes before: they may refer to it."""
-        if self.late and self._session is not None and self._session.new:
+        """Write the rows that were added now. What the session has new goes before: they may refer to it."""
+        if self._late and self._session is not None and self._session.new:
             await self._session.flush()
-        rows, self.late = self.late, []
+        rows, self._late = self._late, []
         for several in inserts.rounds(rows, together=self._engine.dialect.name == "postgresql"):
             await self.run(inserts.statement(several), inserts.values(several))
 
@@ -99,6 +104,10 @@ class Transaction:
 
 class Reading(Transaction):
     """The same without a transaction, for a SELECT: no BEGIN and no COMMIT around it. Of an engine for single reads."""
+
+    def add(self, row: DeclarativeBase) -> NoReturn:
+        """It would be a write without a transaction. Raises TypeError."""
+        raise TypeError(f"a {type(row).__name__} was added to what only reads")
 
     def _begin(self) -> Connection:
         return self._engine.sync_engine.connect()

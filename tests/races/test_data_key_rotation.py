@@ -86,7 +86,7 @@ async def sealed_by(api: Api) -> dict[UUID, int]:
 
 async def until(api: Api, holds: ColumnElement[bool]) -> None:
     """Look until it holds in the database."""
-    async with asyncio.timeout(30), reading(api.container.engine).connect() as connection:
+    async with asyncio.timeout(15), reading(api.container.engine).connect() as connection:
         while not await connection.scalar(select(holds)):
             await asyncio.to_thread(time.sleep, 0.001)
 

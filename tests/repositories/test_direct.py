@@ -165,3 +165,12 @@ async def test_a_session_that_ended_is_told_by_the_direct_way_too(api: Api) -> N
     answer = await api.client.get("/v1/account/profile", headers=holder.auth)
 
     assert (answer.status_code, answer.json()["code"]) == (401, SessionEnded.code)
+
+
+async def test_what_only_reads_takes_no_row_that_nobody_would_write(api: Api) -> None:
+    uow = uow_of(api)
+    with pytest.raises(TypeError, match="Activity"), uow.rows() as work:
+        work.activity.add(entry())
+    with pytest.raises(TypeError, match="Activity"):
+        async with uow.reading() as work:
+            work.activity.add(entry())
