@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from app.core.logging import _PATTERNS, _SUSPECT, StdoutHandler, configure, redact, redact_text
+from app.core.logging import _PATTERNS, _SUSPECT, Lines, StdoutHandler, configure, redact, redact_text
 
 Line = dict[str, object]
 UUID = "0197c0de-1111-7222-8333-138001380001"
@@ -94,6 +94,26 @@ def test_what_is_bound_to_the_request_stands_in_every_line(capsys: pytest.Captur
     structlog.get_logger("app").info("ours")
     logging.getLogger("sqlalchemy").warning("theirs")
     assert [(line["event"], line["request_id"]) for line in lines(capsys)] == [("ours", "r-1"), ("theirs", "r-1")]
+
+
+@pytest.mark.parametrize("sent", ["r-1", "13800138000", JWT, "li@example.com", 'a\n"b 观测云\ud800'])
+def test_a_line_that_is_written_for_each_request_is_the_line_that_others_are(
+    sent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.contextvars.bind_contextvars(request_id=sent)
+    structlog.get_logger("app.test").info("request", route="/v1/account", status=200, ms=1.5)
+    Lines("app.test", "request").write(route="/v1/account", status=200, ms=1.5)
+    usual, quick = lines(capsys)
+    assert {str(line.pop("timestamp"))[-1] for line in (usual, quick)} == {"Z"}
+    assert quick == usual
+
+
+def test_a_line_that_is_written_for_each_request_is_left_out_below_the_level(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("WARNING")
+    Lines("app.test", "request").write(status=200)
+    assert lines(capsys) == []
 
 
 @pytest.mark.parametrize(

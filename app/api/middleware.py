@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import problem
 from app.core import ids
 from app.core.errors import BodyTooLarge, BodyTooSlow, Busy, Internal, NotFound
+from app.core.logging import Lines
 from app.core.telemetry import count_request
 from app.core.tracing import current_ids
 
@@ -35,6 +36,7 @@ _CSP_OF_DOCS = (  # Swagger UI and ReDoc, which come from this server and carry 
 _ALWAYS_ANSWERED = ("/livez", "/readyz")  # however busy: a server that only has much to do is not to be restarted
 
 log = structlog.get_logger()
+_requests = Lines(__name__, "request")
 
 
 class Surroundings:
@@ -160,4 +162,4 @@ def _report(scope: MutableMapping[str, Any], status: int, seconds: float) -> Non
     """The route's template, never the path: a path may hold a username."""
     route = getattr(scope.get("route"), "path", "unmatched")
     count_request(scope["method"], route, status, seconds)
-    log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+    _requests.write(method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

@@ -5,10 +5,12 @@ one format and one place of redaction (OWASP Logging Cheat Sheet, "Data to exclu
 to `structlog.contextvars` (request_id, trace_id, account_id) stands in every line of a request.
 """
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping, Set
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TextIO
 
@@ -74,7 +76,7 @@ def configure(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = StdoutHandler()
-    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=_THEIRS, processors=_RENDERING))
+    handler.setFormatter(_Formatter(foreign_pre_chain=_THEIRS, processors=_RENDERING))
     root = logging.getLogger()
     # Only what writes to a console: other handlers (a test's, an agent's) are somebody else's.
     root.handlers = [other for other in root.handlers if not _is_console(other)] + [handler]
@@ -86,6 +88,35 @@ def configure(level: str) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
+
+
+class Lines:
+    """Lines of one event at INFO which somebody writes for each request: the same line as structlog's chain would make,
+    in a third of the time.
+
+    Names of members are not looked at: none of them may be that of a secret.
+    """
+
+    def __init__(self, logger: str, event: str) -> None:
+        self._logger = logging.getLogger(logger)
+        self._same = {"event": event, "level": "info", "logger": logger}
+
+    def write(self, **members: str | float) -> None:
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        line = {**members, **self._same, **structlog.contextvars.get_contextvars(), "timestamp": _now()}
+        text = json.dumps(line)
+        if _SUSPECT.search(text):
+            text = json.dumps(_redact_members(line, _DEEP))
+        marked = {"written": True}
+        self._logger.handle(
+            self._logger.makeRecord(self._logger.name, logging.INFO, "", 0, text, (), None, extra=marked)
+        )
+
+
+class _Formatter(ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg) if hasattr(record, "written") else super().format(record)
 
 
 def redact(value: object, *, depth: int = _DEEP) -> object:
@@ -135,6 +166,11 @@ def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _drop_colours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn says everything twice, once for terminals
     return event
+
+
+def _now() -> str:
+    """RFC 3339, as structlog's TimeStamper writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _is_console(handler: logging.Handler) -> bool:

@@ -2,26 +2,25 @@
 
 Only PostgreSQL writes in a WITH. It is a short cut of what `services/admission.py` does in steps, which say why when
 this lets nobody in, and which SQLite goes anyway. Each part names the one before it, so that they run in the order in
-which the steps take their rows: the account, the code, then the counters (in the order of their keys).
+which the steps take their rows: the account, the code, then the counters.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CTE, Insert, Select, bindparam, delete, exists, select, update
+from sqlalchemy import CTE, Insert, Select, bindparam, exists, select, update
 
 from app.models.accounts import Account, Status
 from app.models.activity import Activity
 from app.models.sessions import Session
-from app.models.throttles import LoginThrottle
 from app.models.verification import Budget, Challenge
 from app.repositories import inserts
 from app.repositories.base import Repository, among, table
 from app.repositories.challenges import used_up
 from app.repositories.direct import Fixed
+from app.repositories.throttles import Counted, forgetting
 
-_ACCOUNTS, _CHALLENGES = table(Account), table(Challenge)
-_BUDGETS, _THROTTLES = table(Budget), table(LoginThrottle)
+_ACCOUNTS, _CHALLENGES, _BUDGETS = table(Account), table(Challenge), table(Budget)
 _ACTIVE = (
     select(_ACCOUNTS.c.id)
     .where(_ACCOUNTS.c.id == bindparam("account"), _ACCOUNTS.c.status == Status.ACTIVE)
@@ -31,13 +30,6 @@ _ACTIVE = (
 
 def _there_is(part: CTE) -> Any:
     return exists(select(part.c.id))
-
-
-def _forgetting(part: CTE) -> CTE:
-    """The failures that were counted against the account."""
-    one_of = among(_THROTTLES.c.key, "throttles")["postgresql"]
-    in_order = select(_THROTTLES.c.key).where(one_of).order_by(_THROTTLES.c.key).with_for_update()
-    return delete(_THROTTLES).where(_THROTTLES.c.key.in_(in_order), _there_is(part)).cte("forgotten")
 
 
 def _row(model: inserts.Model, part: CTE) -> Insert:
@@ -50,7 +42,8 @@ def _admitting(allowed: CTE, *others: CTE) -> Fixed:
     """Begin the session and note it in the trail, once `allowed` has a row."""
     begun = _row(Session, allowed).returning(table(Session).c.id).cte("begun")
     noted = _row(Activity, begun).cte("noted")
-    admitted: Select[Any] = select(begun.c.id).add_cte(*others, _forgetting(allowed), noted)
+    forgotten = forgetting("postgresql", _there_is(allowed)).cte("forgotten")
+    admitted: Select[Any] = select(begun.c.id).add_cte(*others, forgotten, noted)
     return Fixed(admitted)
 
 
@@ -73,9 +66,9 @@ _BY_PASSWORD, _BY_CODE = _by_password(), _by_code()
 class AdmissionRepository(Repository):
     """Each tells whether the session has begun; False too where there is no short cut."""
 
-    async def by_password(self, session: Session, entry: Activity, *, hashed: str, throttles: Sequence[bytes]) -> bool:
+    async def by_password(self, session: Session, entry: Activity, *, hashed: str, counted: Counted) -> bool:
         """If the account is active and its password is still the one that was compared."""
-        values = {"account": session.account_id, "hashed": hashed, "throttles": sorted(throttles)}
+        values = {"account": session.account_id, "hashed": hashed, **counted.values()}
         return await self._admit(_BY_PASSWORD, session, entry, values)
 
     async def by_code(
@@ -85,7 +78,7 @@ class AdmissionRepository(Repository):
         *,
         challenge: Challenge,
         budgets: Sequence[bytes],
-        throttles: Sequence[bytes],
+        counted: Counted,
     ) -> bool:
         """If the account is active and nobody used the code before."""
         values = {
@@ -94,7 +87,7 @@ class AdmissionRepository(Repository):
             "mac": challenge.code_mac,
             "at": session.auth_time,
             "budgets": sorted(budgets),
-            "throttles": sorted(throttles),
+            **counted.values(),
         }
         return await self._admit(_BY_CODE, session, entry, values)
 

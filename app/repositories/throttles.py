@@ -1,11 +1,13 @@
 """SQL for the slowing down of logins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, case, delete, func, literal_column, select, update
+from sqlalchemy import Delete, Integer, LargeBinary, bindparam, case, delete, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import Grouping
 
 from app.core.clock import now
 from app.core.database import UtcDateTime
@@ -16,67 +18,107 @@ from app.repositories.direct import Fixed
 _T = table(LoginThrottle)
 # Not "from now on": whoever counted at once, or by a slower clock, would be told to come later.
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER_SINCE = bindparam("ever", type_=UtcDateTime())
+_FAILURES = case((_T.c.expires_at <= bindparam("at"), 1), else_=_T.c.failures + 1)
 
 
-def _attempt(insert: "postgresql.Insert | sqlite.Insert") -> Any:
-    """One failure more for each key, unless it is too early for another attempt."""
-    over = _T.c.expires_at <= bindparam("at")
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What an attempt is counted under: what was typed, and the account. Each is remembered for so long."""
+
+    typed: bytes
+    typed_memory: timedelta
+    account: bytes
+    account_memory: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """All keys that attempts at an account are counted under."""
+
+    typed: Sequence[bytes]
+    account: bytes
+
+    def values(self) -> dict[str, Any]:
+        """Of the parameters of `forgetting`."""
+        return {"throttles": [*self.typed, self.account], "throttled": self.account}
+
+
+def _counted(insert: "postgresql.Insert | sqlite.Insert", **moved: Any) -> Any:
+    """One failure more, unless it is too early for another attempt."""
     return insert.on_conflict_do_update(
         index_elements=[_T.c.key],
-        set_={"failures": case((over, 1), else_=_T.c.failures + 1), "expires_at": insert.excluded.expires_at},
+        set_={"failures": _FAILURES, "expires_at": insert.excluded.expires_at, **moved},
         where=_T.c.next_at <= bindparam("at"),
-    ).returning(_T.c.key, _T.c.failures)
+    ).returning(_T.c.failures)
 
 
-# Rows are taken in the order of the arrays.
-_ATTEMPT = Fixed(
-    _attempt(
-        postgresql.insert(_T).from_select(
-            ["key", "failures", "next_at", "expires_at"],
-            select(
-                func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
-                literal_column("1"),
-                bindparam("ever", type_=UtcDateTime()),
-                func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
-            ),
-        )
-    )
-)
-_FORGET = Fixed(
-    {
-        # Taken in order; a DELETE takes them in whatever order it finds them.
-        dialect: delete(_T).where(_T.c.key.in_(select(_T.c.key).where(one_of).order_by(_T.c.key).with_for_update()))
-        for dialect, one_of in among(_T.c.key, "keys").items()
-    }
-)
+def _row(key: str, next_at: Any) -> dict[str, Any]:
+    """That of the first failure under a key."""
+    ends = bindparam(f"{key}_ends", type_=UtcDateTime())
+    return {"key": bindparam(key, type_=LargeBinary()), "failures": 1, "next_at": next_at, "expires_at": ends}
+
+
+def _attempt() -> Fixed:
+    """What was typed, then the account: `forgetting` takes them in this order too, so that two never deadlock."""
+    # After the first failure, the second, …; in brackets, without which the cast of the parameter would take the index.
+    moments: Any = Grouping(bindparam("moments", type_=postgresql.ARRAY(UtcDateTime)))
+    moment = moments[func.least(_FAILURES, bindparam("moments_end", type_=Integer()))]
+    typed = _counted(postgresql.insert(_T).values(_row("typed", moments[1])), next_at=moment).cte("typed")
+    row = _row("account", _EVER_SINCE)
+    only_then = select(*row.values()).select_from(typed)
+    account = _counted(postgresql.insert(_T).from_select(list(row), only_then)).cte("account")
+    return Fixed(select(typed.c.failures, account.c.failures).select_from(typed.join(account, true())))
+
+
+def forgetting(dialect: str, *conditions: Any) -> Delete:
+    """Taken in order; a DELETE takes them in whatever order it finds them."""
+    in_order = _T.c.key == bindparam("throttled", type_=LargeBinary()), _T.c.key
+    held = select(_T.c.key).where(among(_T.c.key, "throttles")[dialect]).order_by(*in_order).with_for_update()
+    return delete(_T).where(_T.c.key.in_(held), *conditions)
+
+
+_ATTEMPT = _attempt()
+_TYPED = Fixed(_counted(sqlite.insert(_T).values(_row("typed", _EVER_SINCE))))
+_WAIT = Fixed(update(_T).where(_T.c.key == bindparam("typed")).values(next_at=bindparam("moment")))
+_ACCOUNT = Fixed(_counted(sqlite.insert(_T).values(_row("account", _EVER_SINCE))))
+_FORGET = Fixed({dialect: forgetting(dialect) for dialect in ("postgresql", "sqlite")})
 
 
 class ThrottleRepository(Repository):
-    """Keys are taken in order, so that two never deadlock."""
+    async def attempt(self, attempt: Attempt, *, waits: Sequence[timedelta]) -> tuple[int, int] | None:
+        """Count it as a failure; how many there are now under what was typed, and under the account.
 
-    async def attempt(self, memory: Mapping[bytes, timedelta]) -> dict[bytes, int]:
-        """Count one attempt as a failure of each key, remembered for so long; how many it has now.
+        After the first failure under what was typed the next attempt has to wait for `waits[0]`, and so on; the last
+        one is that of all that follow. None, and nothing is counted, when it is too early.
 
-        A key is missing when it is too early for another. The rows stay locked until the transaction ends, so that
-        parallel attempts stand in line.
+        One statement, which needs no transaction; SQLite takes several, in one.
         """
-        at, keys = now(), sorted(memory)
-        ends = [at + memory[key] for key in keys]
-        if self._dialect == "sqlite":  # which has no arrays
-            rows = [
-                {"key": key, "failures": 1, "next_at": _EVER, "expires_at": end}
-                for key, end in zip(keys, ends, strict=True)
-            ]
-            found = (await self._session.execute(_attempt(sqlite.insert(_T).values(rows)), {"at": at})).all()
-        else:
-            found = await self._run(_ATTEMPT, {"keys": keys, "ends": ends, "ever": _EVER, "at": at})
-        return {row.key: row.failures for row in found}
+        at = now()
+        moments = [at + wait if wait else _EVER for wait in waits]
+        values = {
+            "at": at,
+            "ever": _EVER,
+            "typed": attempt.typed,
+            "typed_ends": at + attempt.typed_memory,
+            "account": attempt.account,
+            "account_ends": at + attempt.account_memory,
+        }
+        if self._dialect == "sqlite":
+            return await self._attempt_in_steps(values, moments)
+        values |= {"moments": moments, "moments_end": len(moments)}
+        found: tuple[int, int] | None = (await self._run(_ATTEMPT, values)).one_or_none()
+        return found
 
-    async def wait_until(self, key: bytes, moment: datetime) -> None:
-        await self._changed(update(LoginThrottle).where(LoginThrottle.key == key).values(next_at=moment))
+    async def _attempt_in_steps(self, values: dict[str, Any], moments: Sequence[datetime]) -> tuple[int, int] | None:
+        typed = (await self._run(_TYPED, values)).scalar()
+        if typed is None:
+            return None
+        await self._run(_WAIT, {**values, "moment": moments[min(typed, len(moments)) - 1]})
+        return typed, (await self._run(_ACCOUNT, values)).scalar()
 
     async def next_at(self, key: bytes) -> datetime | None:
         return await self._session.scalar(select(LoginThrottle.next_at).where(LoginThrottle.key == key))
 
-    async def forget(self, keys: Sequence[bytes]) -> None:
-        await self._run(_FORGET, {"keys": sorted(keys)})
+    async def forget(self, counted: Counted) -> None:
+        await self._run(_FORGET, counted.values())

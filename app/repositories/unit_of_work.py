@@ -214,6 +214,16 @@ class UnitOfWork:
         with _translated():
             yield Work(self._one_shot, self._dialect)
 
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Work]:
+        """For a write that PostgreSQL does in one statement, which is a transaction of its own; SQLite needs one."""
+        if self._dialect == "postgresql":
+            with self.rows() as work:
+                yield work
+        else:
+            async with self() as work:
+                yield work
+
 
 @contextmanager
 def _translated() -> Iterator[None]:

@@ -34,11 +34,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A session that is about to begin: its rows, and the token that its holder will get."""
+    """A session that is about to begin: its rows, and what its holder will get."""
 
     session: Session
     entry: Activity
-    refresh_token: str
+    grant: Grant
 
 
 class Access:
@@ -64,12 +64,12 @@ class Access:
         uow.sessions.add(opening.session)
         uow.activity.add(opening.entry)
         uow.after.append(SESSIONS.labels(opening.session.method).inc)
-        return self.grant(opening.session, opening.refresh_token)
+        return opening.grant
 
     def opened(self, opening: Opening) -> Grant:
         """It has begun already."""
         SESSIONS.labels(opening.session.method).inc()
-        return self.grant(opening.session, opening.refresh_token)
+        return opening.grant
 
     def prepare(
         self,
@@ -98,7 +98,7 @@ class Access:
             refresh_hash=digest(refresh_token),
         )
         written = entry(action, account.id, origin=origin, session_id=session_id, new=method, name=name)
-        return Opening(session, written, refresh_token)
+        return Opening(session, written, self.grant(session, refresh_token))
 
     def grant(self, session: Session, refresh_token: str) -> Grant:
         """A fresh access token beside the refresh token now in force."""

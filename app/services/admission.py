@@ -7,7 +7,7 @@ from app.models.sessions import Delivery, Method
 from app.models.verification import Challenge
 from app.repositories.accounts import Holder
 from app.repositories.unit_of_work import UnitOfWork, retried
-from app.services.access import Access, Grant
+from app.services.access import Access, Grant, Opening
 from app.services.throttling import Throttling
 from app.services.verification import Verification
 
@@ -21,16 +21,18 @@ class Admission:
         self.verification = verification
         self.throttling = throttling
 
-    async def by_password(
-        self, account: Holder, hashed: str, *, better: str | None, delivery: Delivery, origin: Origin
-    ) -> Grant:
+    def prepare(self, account: Holder, *, delivery: Delivery, origin: Origin) -> Opening:
+        """The session that a password would begin: made before the hash, which leaves the processor's caches cold."""
+        return self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
+
+    async def by_password(self, account: Holder, hashed: str, opening: Opening, *, better: str | None) -> Grant:
         """`hashed` is what the password was compared with, `better` what takes its place.
 
         Raises AccountSuspended, and InvalidCredentials when the password was changed meanwhile.
         """
-        if better is None and (grant := await self._by_password_at_once(account, hashed, delivery, origin)):
-            return grant
-        return await self._by_password(account, hashed, better, delivery, origin)
+        if better is None and await self._by_password_at_once(account, hashed, opening):
+            return self.access.opened(opening)
+        return await self._by_password(account, hashed, better, opening)
 
     async def by_code(self, challenge: Challenge, *, delivery: Delivery, origin: Origin) -> Grant:
         """Raises AccountSuspended, CodeUsed, and InvalidCredentials when nobody has the account."""
@@ -39,20 +41,14 @@ class Admission:
         return await self._by_code(challenge, delivery, origin)
 
     @retried
-    async def _by_password_at_once(
-        self, account: Holder, hashed: str, delivery: Delivery, origin: Origin
-    ) -> Grant | None:
-        opening = self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
+    async def _by_password_at_once(self, account: Holder, hashed: str, opening: Opening) -> bool:
         with self.uow.rows() as uow:  # one statement is a transaction of its own
-            begun = await uow.admission.by_password(
-                opening.session, opening.entry, hashed=hashed, throttles=self.throttling.keys(account)
+            return await uow.admission.by_password(
+                opening.session, opening.entry, hashed=hashed, counted=self.throttling.counted(account)
             )
-        return self.access.opened(opening) if begun else None
 
     @retried
-    async def _by_password(
-        self, account: Holder, hashed: str, better: str | None, delivery: Delivery, origin: Origin
-    ) -> Grant:
+    async def _by_password(self, account: Holder, hashed: str, better: str | None, opening: Opening) -> Grant:
         refuse_inactive(account)
         async with self.uow() as uow:
             if not await uow.accounts.has_hash(account.id, hashed):
@@ -61,7 +57,6 @@ class Admission:
             if better:
                 await uow.accounts.upgrade_hash(account.id, old=hashed, new=better)
             await self.throttling.forgive(uow, account)
-            opening = self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
             return self.access.open(uow, opening)
 
     @retried
@@ -79,7 +74,7 @@ class Admission:
                 opening.entry,
                 challenge=challenge,
                 budgets=self.verification.counters(challenge),
-                throttles=self.throttling.keys(account),
+                counted=self.throttling.counted(account),
             )
         return self.access.opened(opening) if begun else None
 

@@ -102,13 +102,14 @@ class SessionService:
 
     async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
-        right = await self.hasher.verify(password, attempt.password_hash)
         account, hashed = attempt.account, attempt.password_hash
-        if account is None or hashed is None or not right:
+        opening = self.admission.prepare(account, delivery=delivery, origin=origin) if account else None
+        right = await self.hasher.verify(password, hashed)
+        if account is None or hashed is None or opening is None or not right:
             await self._note_failure(attempt, origin)
             raise InvalidCredentials
         better = await self.hasher.hash(password) if self.hasher.is_outdated(hashed) else None
-        return await self.admission.by_password(account, hashed, better=better, delivery=delivery, origin=origin)
+        return await self.admission.by_password(account, hashed, opening, better=better)
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
@@ -193,7 +194,7 @@ class SessionService:
     @retried
     async def _count_attempt(self, identifier: str, origin: Origin) -> _Attempt:
         typed = self.codes.read(identifier)
-        async with self.uow() as uow:
+        async with self.uow.at_once() as uow:
             found = await uow.accounts.find(typed, ip=origin.ip, since=self.codes.known_since)
             failures = await self.throttling.count(uow, typed, found)
         account = found.account if self.throttling.takes_passwords(failures) else None

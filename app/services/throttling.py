@@ -16,6 +16,7 @@ from app.core.limits import Limits
 from app.models.accounts import Account
 from app.models.verification import Lane
 from app.repositories.accounts import Found, Holder
+from app.repositories.throttles import Attempt, Counted
 from app.repositories.unit_of_work import Work
 
 _MEMORY = timedelta(days=1)  # without a failure for so long, what was typed is forgotten
@@ -27,20 +28,25 @@ class Throttling:
     def __init__(self, secret: bytes, limits: Limits) -> None:
         self._mac = Mac(secret, "login-throttle")
         self._limits = limits
+        free, longest = limits.login_free_failures, limits.login_delay_max_seconds
+        delays = [min(2**doublings, longest) for doublings in range(longest.bit_length() + 1)]
+        self._waits = [timedelta(seconds=seconds) for seconds in (*[0] * (free - 1), *delays)]
 
     async def count(self, uow: Work, identifier: Identifier, found: Found) -> int:
         """Count the attempt as a failure before it is looked at; how many the account has in a row.
 
         An identifier that nobody has is counted in the same two places. Raises LoginSlowed when it comes too early.
         """
-        overall, key = self._overall(identifier, found.account), self._key(identifier, lane_of(found))
-        memory = _LONG_MEMORY if found.account else _MEMORY
-        counted = await uow.throttles.attempt({overall: memory, key: _MEMORY})
-        if (failures := counted.get(key)) is None:
-            raise await self._slowed(uow, key)
-        if failures >= self._limits.login_free_failures:
-            await uow.throttles.wait_until(key, now() + self._delay(failures))
-        return counted.get(overall, 0)
+        attempt = Attempt(
+            typed=self._key(identifier, lane_of(found)),
+            typed_memory=_MEMORY,
+            account=self._overall(identifier, found.account),
+            account_memory=_LONG_MEMORY if found.account else _MEMORY,
+        )
+        failures = await uow.throttles.attempt(attempt, waits=self._waits)
+        if failures is None:
+            raise await self._slowed(uow, attempt.typed)
+        return failures[1]
 
     def takes_passwords(self, failures: int) -> bool:
         """Whether an account with so many consecutive failures still takes a password."""
@@ -48,17 +54,13 @@ class Throttling:
 
     async def forgive(self, uow: Work, account: Account | Holder) -> None:
         """The holder is in: all that was counted against the account is forgotten."""
-        await uow.throttles.forget(self.keys(account))
+        await uow.throttles.forget(self.counted(account))
 
-    def keys(self, account: Account | Holder) -> list[bytes]:
-        """Of everything that is counted against the account."""
+    def counted(self, account: Account | Holder) -> Counted:
+        """What everything is counted under that is counted against the account."""
         identifiers = _identifiers_of(account)
-        keys = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
-        return [self._overall(identifiers[0], account), *keys]
-
-    def _delay(self, failures: int) -> timedelta:
-        doublings = min(failures - self._limits.login_free_failures, 20)
-        return timedelta(seconds=min(2**doublings, self._limits.login_delay_max_seconds))
+        typed = [self._key(identifier, lane) for identifier in identifiers for lane in _LANES]
+        return Counted(sorted(typed), self._overall(identifiers[0], account))
 
     async def _slowed(self, uow: Work, key: bytes) -> LoginSlowed:
         at = now()
