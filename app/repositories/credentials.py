@@ -1,11 +1,11 @@
 """SQL for credential changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from app.core.callers import Caller
 from app.core.errors import NotFound, SessionEnded
@@ -13,7 +13,8 @@ from app.models.accounts import Account
 from app.models.credentials import OPEN, Credential, CredentialChange, State
 from app.models.sessions import Session
 from app.models.verification import Challenge
-from app.repositories.base import LIVES, Repository, held, of
+from app.repositories.base import LIVES, Repository, held, of, table
+from app.repositories.direct import Fixed
 
 Step = tuple[CredentialChange, Challenge]
 
@@ -35,15 +36,23 @@ _OPEN_ONES = _with_account(
     )
 )
 
-_CANCEL = (
+_T = table(CredentialChange)
+_CANCEL_ALL = Fixed(
+    update(_T)
+    .where(_T.c.account_id == bindparam("account"), or_(*(_T.c.state == state for state in OPEN)))
+    .values(state=State.CANCELLED, undo_hash=None)
+    .returning(_T.c.id, _T.c.effective_at)
+)
+_CANCEL_OF_SESSIONS = (
     update(CredentialChange)
-    .where(CredentialChange.state.in_(bindparam("states", expanding=True)))
+    .where(
+        CredentialChange.session_id.in_(bindparam("sessions", expanding=True)),
+        CredentialChange.state.in_(bindparam("states", expanding=True)),
+    )
     .values(state=State.CANCELLED, undo_hash=None)
     .returning(CredentialChange)
     .execution_options(populate_existing=True)
 )
-_CANCEL_ALL = _CANCEL.where(CredentialChange.account_id == bindparam("account"))
-_CANCEL_OF_SESSIONS = _CANCEL.where(CredentialChange.session_id.in_(bindparam("sessions", expanding=True)))
 
 
 class CredentialChangeRepository(Repository):
@@ -92,15 +101,17 @@ class CredentialChangeRepository(Repository):
 
     async def cancel_all(self, account_id: UUID) -> list[CredentialChange]:
         """Every open change of the account; those of them that waited."""
-        return await self._cancelled(_CANCEL_ALL, {"account": account_id, "states": OPEN})
+        cancelled = await self._run(_CANCEL_ALL, {"account": account_id})
+        waited = [change_id for change_id, effective_at in cancelled if effective_at is not None]
+        if not waited:
+            return []
+        found = select(CredentialChange).where(CredentialChange.id.in_(waited))
+        return list(await self._session.scalars(found.execution_options(populate_existing=True)))
 
     async def cancel_of_sessions(self, sessions: Sequence[UUID], *, waiting: bool) -> list[CredentialChange]:
         """The open changes that these sessions started, those that wait as well if `waiting`; those that waited."""
-        states = OPEN if waiting else OPEN[:-1]
-        return await self._cancelled(_CANCEL_OF_SESSIONS, {"sessions": sessions, "states": states})
-
-    async def _cancelled(self, statement: Executable, values: Mapping[str, Any]) -> list[CredentialChange]:
-        cancelled = await self._session.scalars(statement, values)
+        values = {"sessions": sessions, "states": OPEN if waiting else OPEN[:-1]}
+        cancelled = await self._session.scalars(_CANCEL_OF_SESSIONS, values)
         return [change for change in cancelled if change.effective_at is not None]
 
     async def cancel_dead(self, account_id: UUID, credential: Credential, *, flow_tries: int, at: datetime) -> None:
