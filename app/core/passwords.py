@@ -1,7 +1,6 @@
-"""Password hashing: argon2id, in a bounded thread pool, so that logins never hold up other requests.
+"""Password hashing: argon2id through passlib, in a bounded thread pool, so that logins never hold up other requests.
 
-NIST SP 800-63B-4 §3.1.1.2; parameters after the OWASP Password Storage Cheat Sheet (m = 19 MiB, t = 2, p = 1). What has
-one lane, as ours do, is computed by libsodium; passlib has the others (docs/decisions/0028).
+NIST SP 800-63B-4 §3.1.1.2; parameters after the OWASP Password Storage Cheat Sheet (m = 19 MiB, t = 2, p = 1).
 """
 
 import asyncio
@@ -14,8 +13,6 @@ from typing import TypeVar
 
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
-from nacl.exceptions import InvalidkeyError
-from nacl.pwhash import argon2id
 from passlib.context import CryptContext
 from passlib.exc import UnknownHashError
 
@@ -31,8 +28,6 @@ _BCRYPT_READS = 72  # bytes; what comes after has never counted
 _ARGON2ID = re.compile(
     r"\$argon2id\$v=19\$m=[1-9][0-9]{0,6},t=[1-9][0-9]?,p=[1-9][0-9]?\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})"
 )
-_ONE_LANE = re.compile(r"\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=1\$[A-Za-z0-9+/$]+")
-_SODIUM_READS = 127  # letters of a hash
 _ARGON2_MEMORY = 131_072  # KiB
 _ARGON2_WORK = 262_144  # KiB times passes: about 0.3 s; RFC 9106's second choice is 64 MiB three times
 _ARGON2_LANES = 16
@@ -83,14 +78,13 @@ class PasswordHasher:
             argon2__parallelism=parallelism,
         )
         self._floor = (memory_kib, time)
-        self._lanes = parallelism
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash")
         self._room = threads + queue
         self._taken = 0
-        self._decoy = self._hashed("nobody's password")
+        self._decoy = str(self._context.hash("nobody's password"))
 
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hashed(prepare(password)))
+        return await self._run(lambda: str(self._context.hash(prepare(password))))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Whether the password is right; takes the same time when there is no hash to compare with."""
@@ -108,12 +102,6 @@ class PasswordHasher:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _hashed(self, password: str) -> str:
-        if self._lanes > 1:
-            return str(self._context.hash(password))
-        memory_kib, time = self._floor
-        return argon2id.str(password.encode(), opslimit=time, memlimit=memory_kib * 1024).decode()
-
     def _matches(self, password: str, hashed: str) -> bool:
         """As we hash it, and, for a hash that was made elsewhere, as it was typed."""
         return any(self._equals(form, hashed) for form in dict.fromkeys((prepare(password), password)))
@@ -125,10 +113,8 @@ class PasswordHasher:
         elif hashed.startswith("$2"):
             return False
         try:
-            if _ONE_LANE.fullmatch(hashed) and len(hashed) <= _SODIUM_READS:
-                return argon2id.verify(hashed.encode(), secret)
             return bool(self._context.verify(secret, hashed))
-        except (InvalidkeyError, UnknownHashError, ValueError):  # a damaged row is a wrong password, not a 500
+        except (UnknownHashError, ValueError):  # a damaged row is a wrong password, not a 500
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
