@@ -55,6 +55,28 @@ async def test_a_hash_published_by_others_is_taken_and_knows_its_password(
     assert hasher.is_outdated(hashed) is hashed.startswith("$2")
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("salt", [8, 16, 64])
+async def test_argon2_of_another_library_is_read_whatever_its_lanes_and_salt(
+    hasher: PasswordHasher, lanes: int, salt: int
+) -> None:
+    made = argon2cffi.PasswordHasher(time_cost=2, memory_cost=64, parallelism=lanes, salt_len=salt, hash_len=64)
+    hashed = made.hash("a long passphrase")
+
+    assert await hasher.verify("a long passphrase", hashed)
+    assert not await hasher.verify("a long passphrasE", hashed)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_another_library_reads_our_argon2(lanes: int) -> None:
+    made = PasswordHasher(memory_kib=64, time=2, parallelism=lanes, threads=1, queue=8)
+    hashed = await made.hash("a long passphrase")
+    made.close()
+
+    assert f"$argon2id$v=19$m=64,t=2,p={lanes}$" in hashed
+    assert argon2cffi.PasswordHasher().verify(hashed, "a long passphrase")
+
+
 @pytest.mark.parametrize("kind", ["2a", "2b", "2y"])
 async def test_each_kind_of_bcrypt_is_read_alike(hasher: PasswordHasher, kind: str) -> None:
     hashed = bcrypted("a long passphrase", kind=kind)
