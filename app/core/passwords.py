@@ -5,6 +5,7 @@ NIST SP 800-63B-4 §3.1.1.2; parameters after the OWASP Password Storage Cheat S
 
 import asyncio
 import base64
+import contextlib
 import os
 import re
 import sys
@@ -24,7 +25,7 @@ from app.core.telemetry import HASH_QUEUE, HASH_REFUSED
 
 T = TypeVar("T")
 
-_NICE = 5  # a third of the weight of what answers requests (sched(7))
+_NICER = 5  # a third of the weight of what answers requests (sched(7))
 
 # The last letters of salt and checksum carry bits that do not count and must be zero.
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
@@ -72,10 +73,12 @@ def _is_base64(text: str) -> bool:
 
 
 def _step_back() -> None:
-    """Let the threads that answer requests go first wherever the processor has to choose (setpriority(2) of a thread,
-    which Linux alone has). Within what it has to itself a hash is as fast as ever."""
+    """Let the threads that answer requests go first wherever the processor has to choose: setpriority(2), which is of a
+    thread on Linux alone. On a processor of its own a hash is as fast as ever."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):  # where it is not to be had, logins go on without
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
 
 
 class PasswordHasher:

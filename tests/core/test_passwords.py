@@ -1,6 +1,9 @@
 """The password hasher: what it writes, what it takes for right, and that it holds nobody up."""
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -143,3 +146,22 @@ async def test_other_work_goes_on_while_a_password_is_hashed(slow: PasswordHashe
         turns += 1
 
     assert turns > 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux alone")
+async def test_a_hash_steps_back_behind_what_answers_requests() -> None:
+    one = hasher()
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert await one._run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == before + 5
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+async def test_hashes_are_made_where_no_priority_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    one = hasher()
+
+    assert await one.verify(PASSWORD, await one.hash(PASSWORD))
