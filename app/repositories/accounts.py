@@ -38,6 +38,7 @@ _HOLDER = (
     Account.username,
     Account.username_key,
     Account.email,
+    Account.email_key,
     Account.phone,
     Account.company_name,
     Account.locale,
@@ -93,6 +94,7 @@ class Holder:
     username: str
     username_key: str
     email: str
+    email_key: str
     phone: str | None
     company_name: str
     locale: str

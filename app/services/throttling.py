@@ -9,7 +9,7 @@ has logged in from are counted apart, so that a stranger does not slow the holde
 from datetime import timedelta
 
 from app.core.clock import now
-from app.core.contacts import Identifier, Kind, email_key
+from app.core.contacts import Identifier, Kind
 from app.core.crypto import Mac
 from app.core.errors import LoginSlowed, seconds_until
 from app.core.limits import Limits
@@ -86,5 +86,5 @@ def lane_of(found: Found) -> Lane:
 
 
 def _identifiers_of(account: Account | Holder) -> list[Identifier]:
-    identifiers = [Identifier(Kind.USERNAME, account.username_key), Identifier(Kind.EMAIL, email_key(account.email))]
+    identifiers = [Identifier(Kind.USERNAME, account.username_key), Identifier(Kind.EMAIL, account.email_key)]
     return [*identifiers, Identifier(Kind.PHONE, account.phone)] if account.phone else identifiers
