@@ -10,6 +10,7 @@ from app.core.telemetry import LOOKUPS
 from app.repositories.unit_of_work import UnitOfWork, Work
 
 R = TypeVar("R")
+FEW = 50  # ids; with more of them a look-up is a wide one
 _REST = 5.0  # seconds in which a replica that did not answer is not asked
 
 
@@ -20,28 +21,36 @@ class Lookups:
         self._primary, self._replica = primary, replica
         self._rests_until = float("-inf")
 
-    async def look(self, service: Service, read: Callable[[Work], Awaitable[R]], *, is_whole: Callable[[R], bool]) -> R:
+    async def look(
+        self,
+        service: Service,
+        read: Callable[[Work], Awaitable[R]],
+        *,
+        is_whole: Callable[[R], bool],
+        wide: bool = False,
+    ) -> R:
         """What `read` finds; it is asked of the primary when the replica does not answer or has not all of it.
 
-        `read` is one statement behind the service's client (`through_client`). Raises ClientDisabled.
+        `read` is one statement behind the service's client (`through_client`), `wide` if it may have many rows. Raises
+        ClientDisabled.
         """
         if self._replica is not None and time.monotonic() >= self._rests_until:
-            found = await self._from_replica(self._replica, service, read)
+            found = await self._from_replica(self._replica, service, read, wide)
             if found is not None and is_whole(found):
                 LOOKUPS.labels("replica").inc()
                 return found
             LOOKUPS.labels("primary").inc()
-        with self._primary.rows() as work:
+        with self._primary.rows(wide=wide) as work:
             return await read(work)
 
     async def _from_replica(
-        self, replica: UnitOfWork, service: Service, read: Callable[[Work], Awaitable[R]]
+        self, replica: UnitOfWork, service: Service, read: Callable[[Work], Awaitable[R]], wide: bool
     ) -> R | None:
         with self._primary.rows() as work:
             if not await work.clients.is_live(service):
                 raise ClientDisabled
         try:
-            with replica.rows() as work:
+            with replica.rows(wide=wide) as work:
                 return await read(work)
         except ClientDisabled:  # it does not know the client yet
             return None

@@ -21,11 +21,12 @@ class OneShot:
     which is a quarter of what a read by key costs.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, at_once: int | None = None) -> None:
+        """So many reads at once; as many as the pool has connections if None."""
         self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
-        self._turns, self._patience = asyncio.Semaphore(pool.size()), pool.timeout()
+        self._turns, self._patience = asyncio.Semaphore(at_once or pool.size()), pool.timeout()
 
     @property
     def session(self) -> AsyncSession:

@@ -18,7 +18,7 @@ from app.core.passwords import may_import
 from app.core.scopes import Scope
 from app.models.accounts import AccountReference
 from app.models.activity import Action
-from app.repositories.lookups import Lookups
+from app.repositories.lookups import FEW, Lookups
 from app.repositories.unit_of_work import UnitOfWork, retried
 from app.services.activity import record_service
 from app.services.new_accounts import NewAccounts
@@ -121,6 +121,7 @@ class DirectoryService:
             service,
             lambda work: work.directory.by_ids(service, known),
             is_whole=lambda rows: len(rows) == len(known),
+            wide=len(known) > FEW,
         )
         found = {row.id: entry(row, service) for row in rows}
         return [found.get(one) if one else None for one in asked]

@@ -13,7 +13,7 @@ from app.core.reference import cloud_of
 from app.models.accounts import Account
 from app.models.cloud_accounts import CloudStatus
 from app.models.settlements import Method
-from app.repositories.lookups import Lookups
+from app.repositories.lookups import FEW, Lookups
 from app.repositories.unit_of_work import UnitOfWork, Work, retried
 from app.services.settlement_effects import SettlementEffects
 from app.services.settlement_rules import BY_BILLING_CENTER, Against, Case, Reason, Way, against
@@ -83,6 +83,7 @@ class SettlementService:
             service,
             lambda work: work.settlements.at(service, asked, moment),
             is_whole=lambda rows: len(rows) == len(set(asked)),
+            wide=len(asked) > FEW,
         )
         found = {row.id: paid(row) for row in rows}
         return [found.get(one) for one in workspace_ids]

@@ -6,6 +6,7 @@ The replica here is a copy of the database made at some moment: one that lags, a
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -14,6 +15,8 @@ from sqlalchemy import text
 
 from app.core import migrations
 from app.core.database import async_url, open_engine
+from app.repositories import direct
+from app.repositories.lookups import FEW
 from tests.races import create_database
 from tests.support.api import Api, Holder, running, statements
 from tests.support.clouds import MARKETPLACES, alibaba_account, bind, workspace
@@ -142,3 +145,26 @@ async def test_a_replica_behind_the_schema_of_this_code_is_passed_over(copied: C
     await copied.renamed()
     await _administer(copied.replica, "ALTER TABLE accounts RENAME COLUMN company_name TO of_old")
     assert await copied.company() == "Renamed"
+
+
+@pytest.mark.parametrize(("ids", "at_once"), [(FEW, 6), (FEW + 1, 2)])
+async def test_of_wide_lookups_two_are_read_at_once(
+    pg_api: Api, monkeypatch: pytest.MonkeyPatch, ids: int, at_once: int
+) -> None:
+    """Their rows lie about in memory until they are answered."""
+    service, running_now, most = await client(pg_api), 0, 0
+
+    async def slow(*arguments: Any) -> direct.Rows:
+        nonlocal running_now, most
+        running_now += 1
+        most = max(most, running_now)
+        await asyncio.sleep(0.05)
+        running_now -= 1
+        return await send(*arguments)
+
+    send = direct.send
+    monkeypatch.setattr(direct, "send", slow)
+    asked = [f"acnt_{number:032x}" for number in range(ids)]
+    await asyncio.gather(*(service.post("/accounts/lookup", {"ids": asked}) for _ in range(6)))
+
+    assert most == at_once
