@@ -21,15 +21,14 @@ class Admission:
         self.verification = verification
         self.throttling = throttling
 
-    def prepare(self, account: Holder, *, delivery: Delivery, origin: Origin) -> Opening:
-        """The session that a password would begin: made before the hash, which leaves the processor's caches cold."""
-        return self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
-
-    async def by_password(self, account: Holder, hashed: str, opening: Opening, *, better: str | None) -> Grant:
+    async def by_password(
+        self, account: Holder, hashed: str, *, better: str | None, delivery: Delivery, origin: Origin
+    ) -> Grant:
         """`hashed` is what the password was compared with, `better` what takes its place.
 
         Raises AccountSuspended, and InvalidCredentials when the password was changed meanwhile.
         """
+        opening = self.access.prepare(account, method=Method.PASSWORD, delivery=delivery, origin=origin)
         if better is None and await self._by_password_at_once(account, hashed, opening):
             return self.access.opened(opening)
         return await self._by_password(account, hashed, better, opening)

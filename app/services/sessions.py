@@ -103,13 +103,12 @@ class SessionService:
     async def _log_in_by_password(self, identifier: str, password: str, delivery: Delivery, origin: Origin) -> Grant:
         attempt = await self._count_attempt(identifier, origin)
         account, hashed = attempt.account, attempt.password_hash
-        opening = self.admission.prepare(account, delivery=delivery, origin=origin) if account else None
         right = await self.hasher.verify(password, hashed)
-        if account is None or hashed is None or opening is None or not right:
+        if account is None or hashed is None or not right:
             await self._note_failure(attempt, origin)
             raise InvalidCredentials
         better = await self.hasher.hash(password) if self.hasher.is_outdated(hashed) else None
-        return await self.admission.by_password(account, hashed, opening, better=better)
+        return await self.admission.by_password(account, hashed, better=better, delivery=delivery, origin=origin)
 
     async def log_in_by_code(self, *, challenge_id: UUID, code: str, delivery: Delivery, origin: Origin) -> Grant:
         """Raises WrongCode, CodeUsed, CodeExpired, TooManyTries and AccountSuspended."""
