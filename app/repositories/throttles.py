@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Delete, Integer, LargeBinary, bindparam, case, delete, func, select, true, update
+from sqlalchemy import (
+    Delete,
+    Integer,
+    LargeBinary,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import Grouping
 
@@ -16,6 +28,7 @@ from app.repositories.base import Repository, among, table
 from app.repositories.direct import Fixed
 
 _T = table(LoginThrottle)
+_OTHER = _T.alias()
 # Not "from now on": whoever counted at once, or by a slower clock, would be told to come later.
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER_SINCE = bindparam("ever", type_=UtcDateTime())
@@ -50,7 +63,7 @@ def _counted(insert: "postgresql.Insert | sqlite.Insert", **moved: Any) -> Any:
         index_elements=[_T.c.key],
         set_={"failures": _FAILURES, "expires_at": insert.excluded.expires_at, **moved},
         where=_T.c.next_at <= bindparam("at"),
-    ).returning(_T.c.failures)
+    ).returning(_T.c.key, _T.c.failures)
 
 
 def _row(key: str, next_at: Any) -> dict[str, Any]:
@@ -60,15 +73,23 @@ def _row(key: str, next_at: Any) -> dict[str, Any]:
 
 
 def _attempt() -> Fixed:
-    """What was typed, then the account: `forgetting` takes them in this order too, so that two never deadlock."""
+    """What was typed, then the account: `forgetting` takes them in this order too, so that two never deadlock.
+
+    One INSERT of both rows: CockroachDB has a statement change a table once.
+    """
+    typed = bindparam("typed", type_=LargeBinary())
+    early = exists().where(_OTHER.c.key == typed, _OTHER.c.next_at > bindparam("at"))
+    rows = select(
+        func.unnest(bindparam("keys", type_=postgresql.ARRAY(LargeBinary))),
+        literal_column("1"),
+        func.unnest(bindparam("first_moments", type_=postgresql.ARRAY(UtcDateTime))),
+        func.unnest(bindparam("ends", type_=postgresql.ARRAY(UtcDateTime))),
+    ).where(~early)
     # After the first failure, the second, …; in brackets, without which the cast of the parameter would take the index.
     moments: Any = Grouping(bindparam("moments", type_=postgresql.ARRAY(UtcDateTime)))
     moment = moments[func.least(_FAILURES, bindparam("moments_end", type_=Integer()))]
-    typed = _counted(postgresql.insert(_T).values(_row("typed", moments[1])), next_at=moment).cte("typed")
-    row = _row("account", _EVER_SINCE)
-    only_then = select(*row.values()).select_from(typed)
-    account = _counted(postgresql.insert(_T).from_select(list(row), only_then)).cte("account")
-    return Fixed(select(typed.c.failures, account.c.failures).select_from(typed.join(account, true())))
+    insert = postgresql.insert(_T).from_select(["key", "failures", "next_at", "expires_at"], rows)
+    return Fixed(_counted(insert, next_at=case((_T.c.key == typed, moment), else_=_T.c.next_at)))
 
 
 def forgetting(dialect: str, *conditions: Any) -> Delete:
@@ -82,6 +103,9 @@ _ATTEMPT = _attempt()
 _TYPED = Fixed(_counted(sqlite.insert(_T).values(_row("typed", _EVER_SINCE))))
 _WAIT = Fixed(update(_T).where(_T.c.key == bindparam("typed")).values(next_at=bindparam("moment")))
 _ACCOUNT = Fixed(_counted(sqlite.insert(_T).values(_row("account", _EVER_SINCE))))
+_TAKE_BACK = Fixed(
+    update(_T).where(_T.c.key == bindparam("account"), _T.c.failures > 0).values(failures=_T.c.failures - 1)
+)
 _FORGET = Fixed({dialect: forgetting(dialect) for dialect in ("postgresql", "sqlite")})
 
 
@@ -96,26 +120,28 @@ class ThrottleRepository(Repository):
         """
         at = now()
         moments = [at + wait if wait else _EVER for wait in waits]
-        values = {
-            "at": at,
-            "ever": _EVER,
-            "typed": attempt.typed,
-            "typed_ends": at + attempt.typed_memory,
-            "account": attempt.account,
-            "account_ends": at + attempt.account_memory,
-        }
+        ends = at + attempt.typed_memory, at + attempt.account_memory
+        values = {"at": at, "typed": attempt.typed, "account": attempt.account}
         if self._dialect == "sqlite":
+            values |= {"ever": _EVER, "typed_ends": ends[0], "account_ends": ends[1]}
             return await self._attempt_in_steps(values, moments)
-        values |= {"moments": moments, "moments_end": len(moments)}
-        found: tuple[int, int] | None = (await self._run(_ATTEMPT, values)).one_or_none()
-        return found
+        values |= {"keys": [attempt.typed, attempt.account], "first_moments": [moments[0], _EVER], "ends": ends}
+        return await self._attempt_at_once(attempt, {**values, "moments": moments, "moments_end": len(moments)})
+
+    async def _attempt_at_once(self, attempt: Attempt, values: dict[str, Any]) -> tuple[int, int] | None:
+        found = dict(await self._run(_ATTEMPT, values))
+        if attempt.typed in found:
+            return found[attempt.typed], found[attempt.account]
+        if attempt.account in found:  # it was not too early when we looked, and others were faster
+            await self._run(_TAKE_BACK, values)
+        return None
 
     async def _attempt_in_steps(self, values: dict[str, Any], moments: Sequence[datetime]) -> tuple[int, int] | None:
-        typed = (await self._run(_TYPED, values)).scalar()
+        typed = (await self._run(_TYPED, values)).one_or_none()
         if typed is None:
             return None
-        await self._run(_WAIT, {**values, "moment": moments[min(typed, len(moments)) - 1]})
-        return typed, (await self._run(_ACCOUNT, values)).scalar()
+        await self._run(_WAIT, {**values, "moment": moments[min(typed.failures, len(moments)) - 1]})
+        return typed.failures, (await self._run(_ACCOUNT, values)).one().failures
 
     async def next_at(self, key: bytes) -> datetime | None:
         return await self._session.scalar(select(LoginThrottle.next_at).where(LoginThrottle.key == key))

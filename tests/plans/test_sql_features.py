@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ def test_migrations_use_what_is_listed_and_nothing_else(migrating: list[str]) ->
 def test_what_distributed_databases_lack_is_in_neither(migrating: list[str]) -> None:
     sent = [*known_statements(), *migrating]
     assert [(never, one) for never in _NEVER for one in sent if re.search(never, one)] == []
+
+
+def test_no_statement_changes_a_table_twice() -> None:
+    """CockroachDB refuses one that does."""
+    change = r"(?:INSERT INTO|DELETE FROM|(?<!FOR )(?<!KEY )(?<!DO )UPDATE) (\w+)"
+    changed = {one: Counter(re.findall(change, one)) for one in known_statements()}
+    assert [one for one, tables in changed.items() if any(times > 1 for times in tables.values())] == []
+    assert any(len(tables) > 1 for tables in changed.values())  # several tables are
 
 
 def test_the_service_takes_no_advisory_lock() -> None:

@@ -192,6 +192,10 @@ async def test_of_fifty_wrong_passwords_at_once_only_the_free_ones_are_compared(
 
     free = replicas.first.settings.login_free_failures
     assert tally(answers) == {"invalid_credentials": free, "login_slowed": MANY - free}
+    # Under what was typed and under the account: what was not compared is no failure of the account.
+    assert (
+        await replicas.scalar("SELECT min(failures) || ' ' || max(failures) FROM login_throttles") == f"{free} {free}"
+    )
 
 
 @pytest.mark.settings(login_free_failures=1_000)
