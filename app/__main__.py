@@ -58,9 +58,9 @@ def serve(
 
 
 @app.command(hidden=True)
-def replace(task: serving.Task, place: int, beats: int, listening: int, parent: int) -> None:
+def replace(task: serving.Task, place: int, beats: int, listens: int, parent: int) -> None:
     """For `serve --workers`, which starts it in the place of a process that ended."""
-    serving.replace(settings_of_process(), task, place=place, beats=beats, listening=listening, parent=parent)
+    serving.replace(settings_of_process(), task, place=place, beats=beats, listens=listens, parent=parent)
 
 
 @app.command()

@@ -53,11 +53,9 @@ def service(folder: Path, environment: dict[str, str], *, workers: int) -> Itera
 
 @contextmanager
 def floor(name: str, folder: Path, environment: dict[str, str], *, workers: int) -> Iterator[Server]:
-    """`benchmarks.floors.<name>` under the server that the service has, set alike."""
+    """`benchmarks.floors.<name>`, served as the service is."""
     port = free_port()
-    command = ["-m", "uvicorn", f"benchmarks.floors.{name}:app", "--port", str(port), "--workers", str(workers)]
-    command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    with _process(folder, environment, command) as child:
+    with _process(folder, environment, ["-m", "benchmarks.floors", name, str(port), str(workers)]) as child:
         yield _ready(child, port, "/ready")
 
 

@@ -5,6 +5,7 @@ imports little of the standard library and nothing of the service, and is starte
 (`app/cli/prefork.py`), in the process and with the children of the one before.
 """
 
+import _socket  # `socket` and its enumerations are a megabyte
 import contextlib
 import glob
 import json
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # typing is a megabyte
     from collections.abc import Callable, Sequence
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.5  # sooner when a process ends
 _HANGS_AFTER = 60  # looks without a beat; many, so that a machine that stood still for a while kills nobody
 _SECONDS_TO_STOP = 30  # more than a server takes to finish its requests
 _BEATS = 65536  # bytes; more than a pipe holds
@@ -28,7 +29,7 @@ class Keeper:
     """Keeps a process running in each of the places, which beats at least once a second: writes the place to `beats`.
 
     `start` puts another process in a place and gives its number. `gone` is told the number of each process that
-    ended; `stopping` is called before they are told to stop. `cannot_start` is the exit code that ends them all.
+    ended. `cannot_start` is the exit code that ends them all.
     """
 
     def __init__(
@@ -38,13 +39,12 @@ class Keeper:
         beats: int,
         start: "Callable[[int], int]",
         gone: "Callable[[int], None]",
-        stopping: "Callable[[], None]" = lambda: None,
         log: "Callable[..., None]" = lambda *_, **__: None,
         cannot_start: int,
     ) -> None:
         self._places = {pid: place for place, pid in enumerate(pids)}
         self._missed = dict.fromkeys(pids, 0)  # looks, since the last beat
-        self._beats, self._start, self._gone, self._before_stop = beats, start, gone, stopping
+        self._beats, self._start, self._gone = beats, start, gone
         self._log, self._cannot_start = log, cannot_start
         self._stopping = False
         os.set_blocking(beats, False)
@@ -53,13 +53,13 @@ class Keeper:
         """Until SIGTERM or SIGINT; returns the exit code: 0, or that of a process that could not start."""
         for number in STOPPING:
             signal.signal(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # it is waited for
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # as it was forked and became this, they waited
         code = 0
         while not self._stopping:
-            time.sleep(_LOOK_SECONDS)
+            if not signal.sigtimedwait([signal.SIGCHLD], _LOOK_SECONDS):
+                self._kill_the_hanging()
             code = self._replace_the_dead()
-            self._kill_the_hanging()
-        self._before_stop()
         self._stop_all()
         return code
 
@@ -124,7 +124,7 @@ def keep(
     pids: list[int],
     commands: list[list[str]],
     beats: int,
-    listening: int,
+    listening: list[int],
     quiet: bool,
     metrics: str,
     metrics_are_ours: bool,
@@ -133,13 +133,17 @@ def keep(
 ) -> int:
     """Until SIGTERM or SIGINT; the exit code.
 
-    `pids` and `commands` by place: the process that is there, and what starts another. `beats` and `listening` are
-    descriptors; `quiet` logs errors and no warnings. `metrics` is the folder in which they count, `metrics_of_living`
-    the pattern of those of its files that count for a process (`{pid}`) only as long as it lives.
+    `pids` and `commands` by place: the process that is there, and what starts another. `beats` and `listening`, the
+    sockets of the first places, are descriptors; `quiet` logs errors and no warnings. `metrics` is the folder in which
+    they count, `metrics_of_living` the pattern of those of its files that count for a process (`{pid}`) only as long as
+    it lives.
     """
 
     def start(place: int) -> int:
-        return os.posix_spawn(commands[place][0], commands[place], os.environ)
+        if place < len(listening):
+            _refuse(listening[place])
+        theirs = [(os.POSIX_SPAWN_CLOSE, one) for at, one in enumerate(listening) if at != place]
+        return os.posix_spawn(commands[place][0], commands[place], os.environ, file_actions=theirs, setsigmask=[])
 
     def gone(pid: int) -> None:
         for path in glob.glob(metrics_of_living.format(pid=pid), root_dir=metrics):  # noqa: PTH207 - pathlib is larger
@@ -155,14 +159,20 @@ def keep(
         beats=beats,
         start=start,
         gone=gone,
-        # While anybody holds the socket open the kernel lets callers in whom nobody will answer.
-        stopping=lambda: os.close(listening),
         log=log,
         cannot_start=cannot_start,
     ).run()
     if metrics_are_ours:
         _remove(metrics)
     return code
+
+
+def _refuse(listening: int) -> None:
+    """Let the kernel lead callers to the other places until somebody listens in this one again."""
+    taken = _socket.socket(fileno=listening)
+    with contextlib.suppress(OSError):  # who ended had done so
+        taken.shutdown(_socket.SHUT_RD)
+    taken.detach()
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""`python -m app serve`: one process, or several behind one socket."""
+"""`python -m app serve`: one process, or several behind one port."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from app.cli import counting, memory, prefork
+from app.cli import counting, listening, memory, prefork
 from app.cli.connections import bounded
 from app.cli.prefork import Pulse, Work
 from app.core import telemetry
@@ -39,7 +39,7 @@ class Task(StrEnum):
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
 
-    Each worker is a process with connections, a hash thread and loops of its own; they share the socket, and nothing
+    Each worker is a process with connections, a hash thread and loops of its own; they share the port, and nothing
     else that a request needs. What this process becomes when it has forked them is not what called.
     """
     server = _loaded(settings, host=host, port=port)
@@ -48,38 +48,40 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> int:
         if metrics_port:
             telemetry.serve(metrics_port)
         return server.serve_all()
-    listening = server.config.bind_socket()
+    sockets = listening.sockets(server.config, workers)
     telemetry.forget(os.getpid())  # what it did so far, it did for all
-    works = [(Task.SERVE, _serving(server, listening))] * workers
+    works: list[tuple[Task, Work]] = [(Task.SERVE, _serving(server, sockets, place)) for place in range(workers)]
     if metrics_port:
-        works.append((Task.SHOW_METRICS, partial(_show_metrics, metrics_port, listening)))
-    return _fork(works, listening, quiet=settings.log_level == "ERROR")
+        works.append((Task.SHOW_METRICS, partial(_show_metrics, metrics_port, sockets)))
+    return _fork(works, sockets, quiet=settings.log_level == "ERROR")
 
 
-def replace(settings: Settings, task: Task, *, place: int, beats: int, listening: int, parent: int) -> NoReturn:
-    """Be the process of a task in the place of one that ended; `beats` and `listening` are its parent's descriptors."""
-    taken = socket(fileno=listening)
+def replace(settings: Settings, task: Task, *, place: int, beats: int, listens: int, parent: int) -> NoReturn:
+    """Be the process of a task in the place of one that ended. `beats` and `listens`, the socket of a place that has
+    one, are descriptors of its parent.
+    """
     if task is Task.SHOW_METRICS and settings.metrics_port:
-        work: Work = partial(_show_metrics, settings.metrics_port, taken)
+        work: Work = partial(_show_metrics, settings.metrics_port, [])
     else:
-        work = _serving(_loaded(settings), taken)
+        work = _serving(_loaded(settings), [socket(fileno=listens)], 0)
     prefork.live(work, Pulse(beats, place, parent=parent))
 
 
-def _fork(works: list[tuple[Task, Work]], listening: socket, *, quiet: bool) -> NoReturn:
-    """Fork a process for each of the works, and become what keeps them."""
+def _fork(works: list[tuple[Task, Work]], sockets: list[socket], *, quiet: bool) -> NoReturn:
+    """Fork a process for each of the works, and become what keeps them. The first of them have sockets."""
     heard, beats = prefork.pipe()
-    handed = [str(beats), str(listening.fileno()), str(os.getpid())]
+    listens = [one.fileno() for one in sockets]
     pids, commands = [], []
     for place, (task, work) in enumerate(works):
         pids.append(prefork.fork(work, Pulse(beats, place, parent=os.getpid())))
-        commands.append([sys.executable, "-m", "app", "replace", task, str(place), *handed])
+        handed = (place, beats, listens[place] if place < len(listens) else -1, os.getpid())
+        commands.append([sys.executable, "-m", "app", "replace", "--", task, *map(str, handed)])
     metrics, metrics_are_ours = counting.handed_over()
     prefork.become_keeper(
         pids=pids,
         commands=commands,
         beats=heard,
-        listening=listening.fileno(),
+        listening=listens,
         quiet=quiet,
         metrics=metrics,
         metrics_are_ours=metrics_are_ours,
@@ -102,8 +104,14 @@ def _loaded(settings: Settings, **where: Any) -> "Server":
     return Server(config, before_exit=application.state.container.events.stop)
 
 
-def _serving(server: "Server", listening: socket) -> Work:
-    return lambda pulse: sys.exit(server.serve_all([listening], pulse))
+def _serving(server: "Server", sockets: list[socket], place: int) -> Work:
+    def work(pulse: Pulse) -> None:
+        for one in sockets:
+            if one is not sockets[place]:
+                one.close()
+        sys.exit(server.serve_all([sockets[place]], pulse))
+
+    return work
 
 
 def _config(application: Callable[..., Any], settings: Settings, **where: Any) -> uvicorn.Config:
@@ -140,6 +148,10 @@ class Server(uvicorn.Server):
         self._before_exit()
         super().handle_exit(sig, frame)
 
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        listening.refuse(sockets or [])
+        await super().shutdown(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         if self._pulse and counter % _TICKS == 0:
             self._pulse.beat()
@@ -151,9 +163,10 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _show_metrics(port: int, listening: socket, pulse: Pulse) -> None:
+def _show_metrics(port: int, sockets: list[socket], pulse: Pulse) -> None:
     """In a process of its own, since it takes a thread: the parent of all has none."""
-    listening.close()
+    for one in sockets:
+        one.close()
     try:
         telemetry.serve(port)
     except OSError as error:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -68,13 +69,47 @@ async def test_a_killed_process_is_replaced_and_the_others_go_on(environment: di
         first, *others = children(parent.pid)
         os.kill(first, signal.SIGKILL)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            for _ in range(20):  # a connection that lay with the killed one is lost; new ones are not
-                with contextlib.suppress(httpx.TransportError):
-                    assert (await client.get("/livez", headers={"Connection": "close"})).status_code == 200
-        await eventually(lambda: len(set(children(parent.pid)) - {first}) == WORKERS)
+            await eventually(lambda: len(set(children(parent.pid)) - {first}) == WORKERS)
+            for _ in range(20):  # while the other one loads; what lay with the killed one is lost
+                assert (await client.get("/livez", headers={"Connection": "close"}, timeout=1)).status_code == 200
         assert set(others) <= set(children(parent.pid))
         await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
     assert "process_replaced" in logs_of(tmp_path)
+
+
+async def test_callers_are_spread_over_the_processes_and_over_a_new_one_too(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    with several(tmp_path, environment, port) as parent:
+        await eventually(lambda: is_ready(f"http://127.0.0.1:{port}"))
+        assert min(spread(port, parent.pid)) > 5
+        first = children(parent.pid)[0]
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: len(set(children(parent.pid)) - {first}) == WORKERS)
+        await eventually(lambda: min(spread(port, parent.pid)) > 5)
+
+
+def spread(port: int, parent: int) -> list[int]:
+    """How many of sixty callers at once are with each process: 20 more or less, and more than 5 but once in 100,000."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            calling = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            calling.sendall(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")
+            calling.settimeout(5)
+            assert calling.recv(100).startswith(b"HTTP/1.1 200")
+        return [len(connections(child, port)) for child in children(parent)]
+
+
+def connections(pid: int, port: int) -> set[str]:
+    """The sockets of a process that are connected on this port of ours (proc(5))."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    connected = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
+    held = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held.add(str(link.readlink()))
+    return connected & held
 
 
 async def test_all_of_them_are_replaced_when_all_are_killed(environment: dict[str, str], tmp_path: Path) -> None:
