@@ -178,6 +178,7 @@ OPERATIONS: Mapping[str, Operation] = {
         {
             "service": Contender("service", _log_in, 201),
             "hash": Contender("a", _nothing("/log-in"), 201),
+            "hash, libsodium": Contender("a", _nothing("/log-in-with-libsodium"), 201),
         },
         connections=_HASHING,
         windows=3,

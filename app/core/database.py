@@ -1,10 +1,12 @@
 """Engines for PostgreSQL and SQLite, and the column types that behave alike on both."""
 
 import ssl
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
@@ -76,7 +78,7 @@ def open_engine(
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _traced(_counted(_sqlite(parsed, pool_size=pool_size, timeout=timeout), name))
-    arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout}
+    arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout, "async_creator_fn": _Connecting}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     if mode := parsed.query.get("sslmode"):  # libpq's word, which asyncpg takes as `ssl`
@@ -95,6 +97,17 @@ def open_engine(
             context.is_disconnect = True
 
     return _traced(_counted(engine, name))
+
+
+class _Connecting:
+    """A connection, made when it is awaited. A coroutine would complain where nobody may await it (`OneShot`)."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._arguments, self._options = arguments, options
+
+    def __await__(self) -> Generator[Any, None, asyncpg.Connection]:
+        made: Generator[Any, None, asyncpg.Connection] = asyncpg.connect(*self._arguments, **self._options).__await__()
+        return made
 
 
 def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
+from nacl.bindings import crypto_pwhash_str_verify
+from nacl.exceptions import InvalidkeyError
 from passlib.context import CryptContext
 from passlib.exc import UnknownHashError
 
@@ -37,6 +39,7 @@ _ARGON2ID = re.compile(
 _ARGON2_MEMORY = 131_072  # KiB
 _ARGON2_WORK = 262_144  # KiB times passes: about 0.3 s; RFC 9106's second choice is 64 MiB three times
 _ARGON2_LANES = 16
+_SODIUM_LENGTH = 127
 
 
 def prepare(password: str) -> str:
@@ -70,6 +73,18 @@ def _is_base64(text: str) -> bool:
     except ValueError:
         return False
     return base64.b64encode(raw).decode().rstrip("=") == text
+
+
+def _sodium_takes(hashed: str) -> bool:
+    return len(hashed) <= _SODIUM_LENGTH and ",p=1$" in hashed and _ARGON2ID.fullmatch(hashed) is not None
+
+
+def _sodium_finds(secret: bytes, hashed: str) -> bool:
+    """What passlib finds, in a third less CPU (docs/decisions/0029)."""
+    try:
+        return crypto_pwhash_str_verify(hashed.encode(), secret)
+    except InvalidkeyError:
+        return False
 
 
 def _step_back() -> None:
@@ -123,6 +138,8 @@ class PasswordHasher:
 
     def _equals(self, password: str, hashed: str) -> bool:
         secret = password.encode()
+        if _sodium_takes(hashed):
+            return _sodium_finds(secret, hashed)
         if _BCRYPT.fullmatch(hashed):
             secret = secret[:_BCRYPT_READS]
         elif hashed.startswith("$2"):

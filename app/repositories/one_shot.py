@@ -1,14 +1,15 @@
 """A single read on a connection of its own: what a session executes it with, and nothing of what entities need."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
 from typing import Any, NoReturn, cast
 
-from sqlalchemy import Executable
+from sqlalchemy import Connection, Executable
+from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.util.concurrency import await_, greenlet_spawn
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.core.database import reading
 from app.repositories.direct import Fixed, Rows, Values, run
@@ -17,8 +18,9 @@ from app.repositories.direct import Fixed, Rows, Values, run
 class OneShot:
     """Executes as a session does. The connection goes back before the rows are looked at.
 
-    Lending, executing and giving back is one hop into SQLAlchemy's greenlet; an AsyncConnection takes one for each,
-    which is a quarter of what a read by key costs.
+    What SQLAlchemy does in a greenlet, it does in a new one each time, for which Python maps memory and gives it back:
+    that costs, and waits while a hash has its own mapped (docs/decisions/0029). A connection that lies in the pool is
+    lent and given back without one.
     """
 
     def __init__(self, engine: AsyncEngine, *, at_once: int | None = None) -> None:
@@ -26,7 +28,8 @@ class OneShot:
         self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
-        self._turns, self._patience = asyncio.Semaphore(at_once or pool.size()), pool.timeout()
+        self._pool, self._patience = pool, pool.timeout()
+        self._turns = asyncio.Semaphore(at_once or pool.size())
 
     @property
     def session(self) -> AsyncSession:
@@ -38,11 +41,23 @@ class OneShot:
         Who comes first is served first. The pool lets whoever comes just then go before those it has woken, who then
         stand at the end of its line again: under load a few would wait many times as long as the others.
         """
-        return await self._in_turn(self._run, statement, values)
+        dialect = self._engine.dialect.name
+        if dialect != "postgresql":
+            return await self.execute(statement.on(dialect), values)
+        await self._turn()
+        try:
+            with await self._lent() as connection:
+                return await run(connection, statement, values, alone=True)
+        finally:
+            self._turns.release()
 
     async def execute(self, statement: Executable, values: Values | None = None) -> Rows:
         """The same for a statement that was put together just now."""
-        return await self._in_turn(self._fetch, statement, values)
+        await self._turn()
+        try:
+            return await greenlet_spawn(self._fetch, statement, values)
+        finally:
+            self._turns.release()
 
     async def scalar(self, statement: Executable, values: Values | None = None) -> Any:
         """The first column of the first row; None without one."""
@@ -55,22 +70,18 @@ class OneShot:
     async def write(self) -> None:
         """A read leaves nothing to be written."""
 
-    async def _in_turn(self, read: Callable[..., Rows], *arguments: Any) -> Rows:
+    async def _turn(self) -> None:
         if self._turns.locked():
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         else:
             await self._turns.acquire()
-        try:
-            rows: Rows = await greenlet_spawn(read, *arguments)
-        finally:
-            self._turns.release()
-        return rows
 
-    def _run(self, statement: Fixed, values: Values) -> Rows:
-        engine = self._engine if self._engine.dialect.name == "postgresql" else self._reading
-        with engine.connect() as connection:
-            return await_(run(connection, statement, values, alone=True))
+    async def _lent(self) -> Connection:
+        if self._pool.checkedin():
+            with contextlib.suppress(MissingGreenlet):  # what lies there was given up, and would be opened anew
+                return self._engine.connect()
+        return await greenlet_spawn(self._engine.connect)
 
     def _fetch(self, statement: Executable, values: Values | None) -> Rows:
         with self._reading.connect() as connection:

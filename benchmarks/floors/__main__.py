@@ -1,4 +1,4 @@
-"""`python -m benchmarks.floors NAME PORT WORKERS`: a floor under the server that the service has, callers spread alike."""
+"""`python -m benchmarks.floors NAME PORT WORKERS`: a floor, served and its callers spread as the service's are."""
 
 import signal
 import sys
@@ -24,7 +24,12 @@ def main(name: str, port: int, workers: int) -> None:
     ]
     for one in processes:
         one.start()
-    signal.signal(signal.SIGTERM, lambda *_: [one.terminate() for one in processes])
+
+    def stop(*_: object) -> None:
+        for one in processes:
+            one.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
     for one in processes:
         one.join()
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg  # type: ignore[import-untyped]
 import orjson
 from argon2 import PasswordHasher
+from nacl.bindings import crypto_pwhash_str_verify
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +27,7 @@ _WHO = """
 _MEMORY, _TIME, _LANES = map(int, os.environ["FLOOR_ARGON2"].split(","))
 _HASHER = PasswordHasher(memory_cost=_MEMORY, time_cost=_TIME, parallelism=_LANES)
 _PASSWORD = "correct horse battery staple"
+_TYPED = _PASSWORD.encode()
 _KNOWN = _HASHER.hash(_PASSWORD)
 _THREAD = ThreadPoolExecutor(1)
 
@@ -54,6 +56,12 @@ async def log_in(_: Request) -> Response:
     return Response(status_code=201)
 
 
+async def log_in_with_libsodium(_: Request) -> Response:
+    """The same with what the service compares with."""
+    await asyncio.get_running_loop().run_in_executor(_THREAD, crypto_pwhash_str_verify, _KNOWN.encode(), _TYPED)
+    return Response(status_code=201)
+
+
 async def change_password(_: Request) -> Response:
     """Compares the old one, hashes the new one."""
     loop = asyncio.get_running_loop()
@@ -70,6 +78,7 @@ app = Starlette(
     routes=[
         Route("/account", who_am_i),
         Route("/log-in", log_in, methods=["POST"]),
+        Route("/log-in-with-libsodium", log_in_with_libsodium, methods=["POST"]),
         Route("/change-password", change_password, methods=["POST"]),
         Route("/ready", ready),
     ],

@@ -8,8 +8,11 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from app.core import passwords
 from app.core.errors import Busy
 from app.core.passwords import PasswordHasher
 
@@ -53,6 +56,29 @@ async def test_only_the_very_password_is_right(typed: str, right: bool) -> None:
     one = hasher()
 
     assert await one.verify(typed, await one.hash(PASSWORD)) is right
+
+
+@given(st.text(max_size=140), st.sampled_from(["", ".", "\0"]))
+@settings(max_examples=60)
+def test_libsodium_and_passlib_find_the_same(password: str, more: str) -> None:
+    one = hasher()
+    hashed = one._context.hash(password)
+    secret = (password + more).encode()
+
+    assert passwords._sodium_takes(hashed)
+    assert passwords._sodium_finds(secret, hashed) is one._context.verify(secret, hashed) is (more == "")
+
+
+@pytest.mark.parametrize("parameters", ["m=64,t=2,p=2", "m=64,t=2,p=1", "m=8,t=1,p=1"])
+async def test_a_damaged_hash_is_a_wrong_password_by_whichever_it_is_compared(parameters: str) -> None:
+    head = f"$argon2id$v=19${parameters}$"
+    for damaged in (
+        f"{head}c29tZXNhbHQ${'A' * 23}",
+        f"{head}$",
+        f"{head}c29tZXNhbHQ${'A' * 80}",
+        head.replace("m=", "m=0"),
+    ):
+        assert not await hasher().verify(PASSWORD, damaged)
 
 
 async def test_the_same_characters_in_another_unicode_form_are_the_same_password() -> None:

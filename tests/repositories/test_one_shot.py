@@ -9,8 +9,11 @@ from sqlalchemy import literal, select, text
 from sqlalchemy.exc import MultipleResultsFound, OperationalError
 
 from app.core.database import open_engine
-from app.repositories.direct import Rows
+from app.repositories.direct import Fixed, Rows
 from app.repositories.one_shot import OneShot
+from tests.support.api import Api
+
+_ONE = Fixed(select(literal(1)))
 
 
 @pytest.fixture
@@ -51,6 +54,30 @@ async def test_a_read_that_fails_gives_its_turn_back(reads: OneShot) -> None:
             await reads.execute(text("SELECT nothing"))
 
     assert await reads.scalar(select(literal(1))) == 1
+
+
+async def test_a_connection_that_lies_in_the_pool_is_lent_without_a_greenlet(
+    pg_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = OneShot(pg_api.container.engine)
+    await reads.run(_ONE, {})
+
+    async def none(*_: object) -> None:
+        pytest.fail("a greenlet")
+
+    monkeypatch.setattr("app.repositories.one_shot.greenlet_spawn", none)
+    assert (await reads.run(_ONE, {})).scalar() == 1
+
+
+async def test_one_that_was_given_up_meanwhile_is_opened_anew(pg_api: Api) -> None:
+    engine = pg_api.container.engine
+    reads = OneShot(engine)
+    await reads.run(_ONE, {})
+    async with engine.connect() as connection:
+        await connection.invalidate()
+
+    for _ in range(2):
+        assert (await reads.run(_ONE, {})).scalar() == 1
 
 
 def test_one_row_is_not_several() -> None:
