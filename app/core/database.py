@@ -100,7 +100,7 @@ def open_engine(
 
 
 class _Connecting:
-    """A connection, made when it is awaited. A coroutine would complain where nobody may await it (`OneShot`)."""
+    """A connection, made when it is awaited. A coroutine would complain where nobody may await it (`lend`)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._arguments, self._options = arguments, options
@@ -110,10 +110,15 @@ class _Connecting:
         return made
 
 
-def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
-    """What the pool has lent, in the metrics: told by the pool each time, so no error lasts."""
+def pool_of(engine: AsyncEngine) -> QueuePool:
     pool = engine.sync_engine.pool
     assert isinstance(pool, QueuePool)  # noqa: S101 - what both engines are made with
+    return pool
+
+
+def _counted(engine: AsyncEngine, name: str) -> AsyncEngine:
+    """What the pool has lent, in the metrics: told by the pool each time, so no error lasts."""
+    pool = pool_of(engine)
     used, room = CONNECTIONS_USED.labels(name), CONNECTIONS_ROOM.labels(name)
     event.listen(pool, "connect", lambda *_: room.set(pool.size()))
     event.listen(pool, "checkout", lambda *_: used.set(pool.checkedout()))

@@ -1,34 +1,26 @@
 """A single read on a connection of its own: what a session executes it with, and nothing of what entities need."""
 
 import asyncio
-import contextlib
 from typing import Any, NoReturn, cast
 
-from sqlalchemy import Connection, Executable
-from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from app.core.database import reading
+from app.core.database import pool_of, reading
 from app.repositories.direct import Fixed, Rows, Values, run
+from app.repositories.lending import lend
 
 
 class OneShot:
-    """Executes as a session does. The connection goes back before the rows are looked at.
-
-    What SQLAlchemy does in a greenlet, it does in a new one each time, for which Python maps memory and gives it back:
-    that costs, and waits while a hash has its own mapped (docs/decisions/0029). A connection that lies in the pool is
-    lent and given back without one.
-    """
+    """Executes as a session does. The connection goes back before the rows are looked at."""
 
     def __init__(self, engine: AsyncEngine, *, at_once: int | None = None) -> None:
         """So many reads at once; as many as the pool has connections if None."""
-        self._engine, self._reading = engine.sync_engine, reading(engine).sync_engine
-        pool = engine.sync_engine.pool
-        assert isinstance(pool, QueuePool)  # noqa: S101 - narrows the type
-        self._pool, self._patience = pool, pool.timeout()
+        self._engine, self._reading = engine, reading(engine).sync_engine
+        pool = pool_of(engine)
+        self._patience = pool.timeout()
         self._turns = asyncio.Semaphore(at_once or pool.size())
 
     @property
@@ -46,7 +38,7 @@ class OneShot:
             return await self.execute(statement.on(dialect), values)
         await self._turn()
         try:
-            with await self._lent() as connection:
+            with await lend(self._engine, self._engine.sync_engine.connect) as connection:
                 return await run(connection, statement, values, alone=True)
         finally:
             self._turns.release()
@@ -76,12 +68,6 @@ class OneShot:
                 await self._turns.acquire()
         else:
             await self._turns.acquire()
-
-    async def _lent(self) -> Connection:
-        if self._pool.checkedin():
-            with contextlib.suppress(MissingGreenlet):  # what lies there was given up, and would be opened anew
-                return self._engine.connect()
-        return await greenlet_spawn(self._engine.connect)
 
     def _fetch(self, statement: Executable, values: Values | None) -> Rows:
         with self._reading.connect() as connection:

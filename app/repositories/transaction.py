@@ -11,6 +11,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from app.repositories import inserts
 from app.repositories.direct import Fixed, Rows, Values, run
+from app.repositories.lending import lend
 
 
 class Transaction:
@@ -27,7 +28,7 @@ class Transaction:
         self._late: list[DeclarativeBase] = []
 
     async def __aenter__(self) -> "Transaction":
-        self._connection = await greenlet_spawn(self._begin)
+        self._connection = await lend(self._engine, self._begin)
         return self
 
     async def __aexit__(

@@ -65,7 +65,7 @@ async def test_a_connection_that_lies_in_the_pool_is_lent_without_a_greenlet(
     async def none(*_: object) -> None:
         pytest.fail("a greenlet")
 
-    monkeypatch.setattr("app.repositories.one_shot.greenlet_spawn", none)
+    monkeypatch.setattr("app.repositories.lending.greenlet_spawn", none)
     assert (await reads.run(_ONE, {})).scalar() == 1
 
 
