@@ -16,7 +16,6 @@ _HEAD = (
     *("operation", "c", "contender", "req/s", "p50 ms", "p99 ms", "CPU ms: server", "database", "MiB"),
     *("req/s ×", "p99 ×", "CPU ×", "windows"),
 )
-_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def line(window: Window) -> str:
@@ -78,11 +77,12 @@ def _lines(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[s
 
 
 def put_into(page: str, figures: Figures, *, on: date) -> str:
-    """The page with the figures of this run between its marks. Raises ValueError when it has none."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    """The page with the figures of this run between their marks. Raises ValueError when it has none."""
+    mark = "growth" if figures.settings["grown"] else "figures"
+    before, begin, rest = page.partition(f"<!-- {mark} -->")
+    _, end, after = rest.partition(f"<!-- /{mark} -->")
     if not begin or not end:
-        raise ValueError(f"the page has no {_BEGIN} … {_END}")
+        raise ValueError(f"the page has no <!-- {mark} --> … <!-- /{mark} -->")
     told = ", ".join(f"{name}: {value}" for name, value in figures.settings.items())
     return f"{before}{begin}\n{on}, `make bench` ({told}).\n\n{markdown(figures)}\n{end}{after}"
 

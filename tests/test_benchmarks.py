@@ -146,9 +146,10 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert Figures.read(tmp_path / "bench.json") == found
 
 
-def test_the_page_shows_the_figures_of_one_run_whatever_stood_there() -> None:
+@pytest.mark.parametrize("grown", [0, 1_000_000])
+def test_the_page_shows_the_figures_of_one_run_whatever_stood_there(grown: int) -> None:
     page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
-    found = figures(window("service", 0.7), window("b", 1.0))
+    found = replace(figures(window("service", 0.7), window("b", 1.0)), settings={"grown": grown})
 
     once = report.put_into(page, found, on=date(2026, 11, 23))
 
