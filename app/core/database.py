@@ -81,6 +81,8 @@ def open_engine(
     arguments: dict[str, Any] = {"timeout": timeout, "command_timeout": timeout, "async_creator_fn": _Connecting}
     if pooler == "pgbouncer":  # transaction pooling: a prepared statement may meet another server connection
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    else:  # for the first five of a connection PostgreSQL would make plans that tests/plans has not seen
+        arguments["server_settings"] = {"plan_cache_mode": "force_generic_plan"}
     if mode := parsed.query.get("sslmode"):  # libpq's word, which asyncpg takes as `ssl`
         parsed = parsed.difference_update_query(["sslmode"])
         arguments["ssl"] = ssl.create_default_context() if mode == "verify-full" else mode

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from app.core import ids
 from app.core.clock import now
+from app.core.database import open_engine
 from app.core.errors import SessionEnded, UsernameTaken
 from app.models.activity import Action, Activity, Actor
 from app.models.events import Event, EventType
@@ -134,6 +135,17 @@ async def test_a_mistake_in_a_statement_is_told_and_the_connection_is_good_for_t
         await OneShot(pg_api.container.engine).run(_MISTAKEN, {})
 
     assert not await exists(uow_of(pg_api), "anybody")
+
+
+@pytest.mark.parametrize(("pooler", "mode"), [("none", "force_generic_plan"), ("pgbouncer", "auto")])
+async def test_postgresql_plans_as_it_was_tested_unless_a_pooler_would_have_to_know(
+    postgres_database: str, pooler: str, mode: str
+) -> None:
+    """PgBouncer refuses what it does not know at the start of a connection."""
+    engine = open_engine(postgres_database, pooler=pooler)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW plan_cache_mode")) == mode
+    await engine.dispose()
 
 
 async def test_a_connection_that_was_cut_is_given_up_with_the_statement_that_found_out(pg_api: Api) -> None:
