@@ -125,13 +125,15 @@ async def run(connection: Connection, statement: Fixed, values: Values, *, alone
     `alone`: without one, which a single statement does not need; when the database asks for it again it is sent again,
     a few times. Raises what SQLAlchemy raises.
     """
-    if connection.dialect.name != "postgresql":
-        return await greenlet_spawn(_usual, connection, statement, values)
+    dialect = connection.dialect.name
+    if dialect != "postgresql":
+        return await greenlet_spawn(execute, connection, statement.on(dialect), values)
     return await _direct(connection, statement.sent(connection.dialect), values, alone=alone)
 
 
-def _usual(connection: Connection, statement: Fixed, values: Values) -> Rows:
-    result = connection.execute(statement.on(connection.dialect.name), values)
+def execute(connection: Connection, statement: Executable, values: Values | None) -> Rows:
+    """The usual way, in a greenlet of SQLAlchemy's."""
+    result = connection.execute(statement, values)
     return Rows(result.all() if result.returns_rows else (), result.rowcount)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.core.database import pool_of, reading
-from app.repositories.direct import Fixed, Rows, Values, run
+from app.repositories.direct import Fixed, Rows, Values, execute, run
 from app.repositories.lending import lend
 
 
@@ -71,4 +71,4 @@ class OneShot:
 
     def _fetch(self, statement: Executable, values: Values | None) -> Rows:
         with self._reading.connect() as connection:
-            return Rows(connection.execute(statement, values).all())
+            return execute(connection, statement, values)
