@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from copy import copy
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from app.core.clock import now
 from app.core.database import reading
 from app.core.vault import DataKey, Vault
 from app.gateways.real_name.base import Claim, Kind
-from app.models.real_name import Submission, SubmissionStatus
+from app.models.real_name import Submission
 from app.workers.upkeep import Upkeep
 from tests.races.processes import ROOT, eventually, free_port, is_ready, logs_of, process
 from tests.support.api import Api, Holder, running
@@ -183,10 +183,12 @@ async def test_keys_rotate_in_the_middle_of_reads_and_writes(
         await submitted(api, late, enterprise(NAME))
         assert (await sealed_by(api))[first] >= 1
 
-        with process(tmp_path, environment, "worker"):  # what it is verifying it leaves for its next pass, minutes later
-            await until(api, ~exists().where(Submission.status == SubmissionStatus.PENDING))
-        with process(tmp_path, environment, "worker"):
-            await until(api, ~exists().where(Submission.key_id != keys[-1]))
+        resealed = ~exists().where(Submission.key_id != keys[-1])
+        for _ in range(4):  # what a worker is just verifying it leaves for its next pass: here, for the next worker
+            with process(tmp_path, environment, "worker"), suppress(TimeoutError):
+                await until(api, resealed)
+                break
+        await until(api, resealed)
 
         assert None not in await names(api)
     assert [word for word in TROUBLE if word in logs_of(tmp_path)] == []
