@@ -70,7 +70,17 @@ def test_since_is_the_time_of_a_fact_or_nothing_was_said(facts: list[Fact]) -> N
 
 @given(some_facts(), some_facts(SAYS_NOTHING))
 def test_news_without_consequence_change_nothing(facts: list[Fact], news: list[Fact]) -> None:
-    assert standing([*facts, *news]) == standing(facts)
+    known = {"", *(fact.strand for fact in facts)}  # the first word of another agreement says that there is one
+
+    assert standing([*facts, *(one for one in news if one.strand in known)]) == standing(facts)
+
+
+@pytest.mark.parametrize("word", SAYS_NOTHING)
+def test_whatever_is_heard_of_a_successor_keeps_the_end_of_the_replaced_from_ending_it(word: Effect) -> None:
+    ended = told("superseded:a", "closed:a")
+
+    assert standing(ended).status is ENDED
+    assert standing([*ended, later(ended, word, "b")]).status is PENDING
 
 
 @pytest.mark.parametrize("end", [Effect.CLOSED, Effect.RELEASED])
