@@ -154,14 +154,7 @@ def keep(
             line = {**members, "event": event, "level": level, "logger": "app.cli.keeper", "timestamp": _now()}
             print(json.dumps(line), flush=True)  # noqa: T201 - as app.core.logging writes it
 
-    code = Keeper(
-        pids,
-        beats=beats,
-        start=start,
-        gone=gone,
-        log=log,
-        cannot_start=cannot_start,
-    ).run()
+    code = Keeper(pids, beats=beats, start=start, gone=gone, log=log, cannot_start=cannot_start).run()
     if metrics_are_ours:
         _remove(metrics)
     return code
